@@ -1,0 +1,45 @@
+# make          set up .venv and answer every exercise from the shipped checkpoints
+# make test     set up the same environment with the test tools and run the tests
+# make train    train everything anew (minutes), then answer
+# make bench    the comparisons behind the tables
+# make clean    remove .venv and caches; figures, checkpoints and data stay
+
+PYTHON ?= python3
+BIN    := .venv/bin
+DATA   := $(if $(MNIST_ROOT),--data-dir "$(MNIST_ROOT)")
+
+.PHONY: answers test train bench help clean
+.DEFAULT_GOAL := answers
+
+answers: .venv/.answers-ready  ## set up, and answer every exercise from the shipped checkpoints
+	$(BIN)/python ex_1c.py 2023
+	$(BIN)/python ex_1c.py --examples
+	@echo "Written: figures/ex_1c_2023.png, figures/ex_1c.png, figures/ex_1c.json"
+	@echo "As shipped: figures/ex_1b*.png, figures/ex_1b.json (make train makes them anew)"
+
+test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
+	$(BIN)/python -m pytest
+
+train: .venv/.answers-ready  ## train every model anew, then answer
+	$(BIN)/python -m common.judge
+	$(BIN)/python ex_1b.py
+	$(MAKE) answers
+
+bench: .venv/.answers-ready  ## run the comparisons behind the tables
+	$(BIN)/python -m benchmarks.ex_1b_ablation
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+clean:  ## remove the environment and the caches
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+
+# A stamp is newer than its requirements exactly when the environment holds them.
+.venv/.answers-ready: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+.venv/.tests-ready: requirements-dev.txt .venv/.answers-ready
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""What stands behind the tables: comparisons that take minutes, each one command."""

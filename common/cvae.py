@@ -1,0 +1,251 @@
+"""Conditional variational autoencoder: networks, priors p(z|y), ELBO terms, tighter bound.
+
+    log p(x|y) >= ELBO = E_q(z|x,y)[ log p(x|z,y) ] - KL( q(z|x,y) || p(z|y) )
+
+with equality when q(z|x,y) is the posterior p(z|x,y).  All losses are nats per example: summed
+over pixels and latents.  (Kingma & Welling 2014; Sohn, Lee & Yan 2015, eq. 4.)
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common.runtime import autocast
+
+LOG_2PI = math.log(2 * math.pi)
+LOGVAR_RANGE = (-10.0, 5.0)  # of q: keeps exp() and its gradient finite
+
+
+class ResidualMLP(nn.Module):
+    """Map (n, inputs) and (n, c) to (n, outputs): Linear, `blocks` residual layers, Linear.
+
+    A residual layer is h + SiLU(Linear(LayerNorm h)).
+    """
+
+    def __init__(self, inputs: int, condition: int, width: int, blocks: int, outputs: int):
+        super().__init__()
+        self.first = nn.Linear(inputs + condition, width)
+        self.hidden = nn.Sequential(*(ResidualLayer(width) for _ in range(blocks)))
+        self.last = nn.Linear(width, outputs)
+
+    def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        h = F.silu(self.first(torch.cat([x, c], 1)))  # (n, width)
+        return self.last(self.hidden(h))  # (n, outputs)
+
+
+class ResidualLayer(nn.Module):
+    """h -> h + SiLU(Linear(LayerNorm h)), (n, width) -> (n, width)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        return h + F.silu(self.linear(self.norm(h)))
+
+
+class PatchEncoder(nn.Module):
+    """Encode an image as a 7 x 7 grid of 4 x 4 patches: two 3 x 3 convolutions, then dense.
+
+    All convolutions run on the small grid, where a CPU is as fast at them as at dense products.
+    """
+
+    def __init__(self, condition: int, channels: int, width: int, outputs: int):
+        super().__init__()
+        self.first = nn.Conv2d(16, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.dense = nn.Linear(49 * channels + condition, width)
+        self.hidden = ResidualLayer(width)
+        self.last = nn.Linear(width, outputs)
+
+    def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        h = F.pixel_unshuffle(x.view(-1, 1, 28, 28), 4)  # (n, 16, 7, 7)
+        h = F.silu(self.first(h.contiguous(memory_format=torch.channels_last)))
+        h = h + F.silu(self.second(h))  # (n, channels, 7, 7)
+        h = torch.cat([h.permute(0, 2, 3, 1).flatten(1), c], 1)  # (n, 49 channels + c)
+        return self.last(self.hidden(F.silu(self.dense(h))))  # (n, outputs)
+
+
+class PatchDecoder(nn.Module):
+    """Decode to 28 x 28 logits: the mirror image of PatchEncoder, with one bias for each pixel."""
+
+    def __init__(self, inputs: int, condition: int, channels: int, width: int):
+        super().__init__()
+        self.channels = channels
+        self.first = nn.Linear(inputs + condition, width)
+        self.hidden = ResidualLayer(width)
+        self.dense = nn.Linear(width, 49 * channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.last = nn.Conv2d(channels, 16, 3, padding=1)
+        self.bias = nn.Parameter(torch.zeros(784))
+
+    def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        h = self.hidden(F.silu(self.first(torch.cat([z, c], 1))))  # (n, width)
+        h = F.silu(self.dense(h)).view(-1, 7, 7, self.channels).permute(0, 3, 1, 2)
+        h = h + F.silu(self.second(h))  # (n, channels, 7, 7), channels last in memory
+        return F.pixel_shuffle(self.last(h), 4).flatten(1) + self.bias  # (n, 784)
+
+
+class StandardPrior(nn.Module):
+    """p(z|y) = N(0, I): the literal textbook prior, the same for every condition."""
+
+    def __init__(self, latent: int):
+        super().__init__()
+        self.latent = latent
+
+    def log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return log N(z; 0, I): z (n, latent), y ignored -> (n,) nats."""
+        return -0.5 * (z * z + LOG_2PI).sum(-1)
+
+    def marginal_log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return log p(z_d|y) of each latent d alone: (n, latent), (n,) -> (n, latent) nats."""
+        return -0.5 * (z * z + LOG_2PI)
+
+    def sample(self, y: torch.Tensor) -> torch.Tensor:
+        """Draw one z for each condition: y (n,) -> (n, latent)."""
+        return torch.randn(len(y), self.latent, device=y.device)
+
+    def variance(self) -> torch.Tensor:
+        """Return the variance of each latent under p(z|y): (1, latent)."""
+        return torch.ones(1, self.latent)
+
+
+class ClassMixturePrior(nn.Module):
+    """p(z|y) = sum_k w_yk N(z; m_yk, diag s_yk^2): for each class a learned Gaussian mixture.
+
+    With one component it is a learned Gaussian for each class.  A learned prior is what makes the
+    aggregate of q(z|x,y) and the p(z|y) that one samples from agree (Tomczak & Welling 2018).
+    """
+
+    def __init__(self, classes: int, latent: int, components: int):
+        super().__init__()
+        self.means = nn.Parameter(0.7 * torch.randn(classes, components, latent))
+        self.logvars = nn.Parameter(torch.full((classes, components, latent), -0.5))
+        self.logits = nn.Parameter(torch.zeros(classes, components))
+
+    def log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return log p(z|y): z (n, latent), y (n,) int64 -> (n,) nats.
+
+        The exponents -(z - m)^2 / 2 s^2 of all classes and components are one matrix product in
+        (z^2, z); that is several times faster than (n, components, latent) differences.
+        """
+        classes, components, latent = self.means.shape
+        logvars = self.logvars.clamp(-8, 4)
+        precision = (-logvars).exp()
+        quadratic = torch.cat([-0.5 * precision, self.means * precision], 2)
+        quadratic = quadratic.view(-1, 2 * latent).t()  # (2 latent, classes components)
+        constant = -0.5 * (logvars + self.means**2 * precision + LOG_2PI).sum(2)
+        constant = (constant + self.logits.log_softmax(1)).view(-1)
+        joint = torch.addmm(constant, torch.cat([z * z, z], 1), quadratic)
+        joint = joint.view(len(z), classes, components)  # log w_k N_k for every class
+        own = joint.gather(1, y.view(-1, 1, 1).expand(-1, 1, components)).squeeze(1)
+        return own.logsumexp(1)
+
+    def marginal_log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return log p(z_d|y) of each latent d alone: (n, latent), (n,) -> (n, latent) nats."""
+        w = self.logits.log_softmax(1)[y][:, :, None]  # (n, components, 1)
+        mean, logvar = self.means[y], self.logvars.clamp(-8, 4)[y]
+        each = -0.5 * ((z[:, None] - mean) ** 2 * (-logvar).exp() + logvar + LOG_2PI)
+        return (w + each).logsumexp(1)
+
+    def sample(self, y: torch.Tensor) -> torch.Tensor:
+        """Draw one z for each label: y (n,) int64 -> (n, latent)."""
+        k = torch.multinomial(self.logits.softmax(1)[y], 1).squeeze(1)  # (n,)
+        scale = (0.5 * self.logvars.clamp(-8, 4)[y, k]).exp()
+        return self.means[y, k] + scale * torch.randn_like(scale)
+
+    def variance(self) -> torch.Tensor:
+        """Return the variance of each latent under p(z|y): (classes, latent)."""
+        w = self.logits.softmax(1)[:, :, None]  # (classes, components, 1)
+        mean = (w * self.means).sum(1, keepdim=True)
+        spread = self.logvars.clamp(-8, 4).exp() + (self.means - mean) ** 2
+        return (w * spread).sum(1)
+
+
+class CVAE(nn.Module):
+    """q(z|x,y) = N(mu, diag exp logvar), p(x|z,y) given by its parameters, and a prior p(z|y).
+
+    encoder: (n, x), (n, c) -> (n, 2 latent).  decoder: (n, latent), (n, c) -> (n, x).
+    embed: condition y -> (n, c), what both networks see of it.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, embed):
+        super().__init__()
+        self.encoder, self.decoder, self.prior, self.embed = encoder, decoder, prior, embed
+        self.bfloat16 = (
+            False  # True: matrix products of both networks in bfloat16; never the losses
+        )
+
+    def encode(self, x: torch.Tensor, y: torch.Tensor):
+        """Return (mu, logvar) of q(z|x,y), each (n, latent) float32."""
+        with autocast(x.device, self.bfloat16):
+            mu, logvar = self.encoder(x, self.embed(y)).float().chunk(2, 1)
+        return mu, logvar.clamp(*LOGVAR_RANGE)
+
+    def decode(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the parameters of p(x|z,y) (for digits: logits), (n, x) float32."""
+        with autocast(z.device, self.bfloat16):
+            return self.decoder(z, self.embed(y)).float()
+
+
+def reparameterise(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+    """Draw z = mu + exp(logvar / 2) eps with eps ~ N(0, I); gradients reach mu and logvar."""
+    return mu + (0.5 * logvar).exp() * torch.randn_like(mu)
+
+
+def gaussian_log_density(z, mu, logvar) -> torch.Tensor:
+    """Return log N(z; mu, diag exp logvar) in nats, summed over the last axis."""
+    return -0.5 * ((z - mu) ** 2 * (-logvar).exp() + logvar + LOG_2PI).sum(-1)
+
+
+def bernoulli_log_likelihood(x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Return log p(x|z,y) = sum_i x_i l_i - log(1 + exp l_i): x, logits (n, pixels) -> (n,)."""
+    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+
+
+def kl_to_standard(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+    """Return KL( N(mu, diag exp logvar) || N(0, I) ) for each latent: (n, latent) nats.
+
+    1/2 (mu^2 + exp(logvar) - 1 - logvar): the closed form, for N(0, I) only.
+    """
+    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+
+
+def elbo_terms(model: CVAE, x: torch.Tensor, y: torch.Tensor):
+    """Return (-log p(x|z,y), log q(z|x,y) - log p(z|y)) for one z ~ q(z|x,y): two (n,) in nats.
+
+    Their means are unbiased estimates of the reconstruction term and of the KL term; for a
+    mixture the KL has no closed form.  x (n, pixels) in {0, 1}, y (n,).
+    """
+    mu, logvar = model.encode(x, y)
+    z = reparameterise(mu, logvar)
+    kl = gaussian_log_density(z, mu, logvar) - model.prior.log_prob(z, y)
+    return -bernoulli_log_likelihood(x, model.decode(z, y)), kl
+
+
+@torch.no_grad()
+def importance_weighted_nll(model, x, y, samples, rows=20_000) -> torch.Tensor:
+    """Return -log 1/K sum_k p(x|z_k,y) p(z_k|y) / q(z_k|x,y), z_k ~ q, K = samples: (n,) nats.
+
+    An upper bound on -log p(x|y) in expectation, tighter with each sample (Burda, Grosse &
+    Salakhutdinov 2016, eq. 8).  Memory: `rows` decoded images at a time, whatever n and K are.
+    """
+    out = []
+    images = max(1, rows // samples)
+    for xs, ys in zip(x.split(images), y.split(images), strict=True):
+        mu, logvar = model.encode(xs, ys)
+        best = torch.full((len(xs),), -math.inf, device=x.device)
+        for done in range(0, samples, rows):
+            k = min(rows, samples - done)
+            m, v, c = (t.repeat_interleave(k, 0) for t in (mu, logvar, ys))  # (images k, ...)
+            z = reparameterise(m, v)
+            logits = model.decode(z, c).view(len(xs), k, -1)
+            # sum_i x_i l_i - log(1 + exp l_i): the first as a product, the second in place
+            log_p = torch.einsum("ikp,ip->ik", logits, xs) - F.softplus(logits).sum(-1)
+            log_w = model.prior.log_prob(z, c) - gaussian_log_density(z, m, v)
+            best = torch.logaddexp(best, (log_p + log_w.view(len(xs), k)).logsumexp(1))
+        out.append(math.log(samples) - best)
+    return torch.cat(out)

@@ -1,0 +1,149 @@
+"""What a digit model is worth: bounds on its likelihood, its latents, and what a judge says."""
+
+import math
+
+import torch
+from tqdm import tqdm
+
+from common import cvae, digits, judge, mnist
+from common.training import step_seed
+
+
+@torch.no_grad()
+def elbo(model, images, labels, draws: int = 3, seed: int = 0, batch: int = 1000) -> dict:
+    """Estimate -ELBO and its two terms on images (n, 28, 28) uint8, labels (n,).
+
+    Each of the `draws` passes binarises anew and draws one z an image.  Nats per digit; the
+    standard error is that over images.
+    """
+    torch.manual_seed(step_seed(seed, -1))
+    device = next(model.parameters()).device
+    total = []
+    for _ in range(draws):
+        for xs, ys in zip(images.split(batch), labels.split(batch), strict=True):
+            x = mnist.binarise(xs.to(device)).flatten(1)
+            total.append(torch.stack(cvae.elbo_terms(model, x, ys.to(device))).cpu())
+    terms = torch.cat(total, 1).view(2, draws, -1).mean(1)  # (2, n)
+    loss = terms.sum(0)
+    return {
+        "negative_elbo": loss.mean().item(),
+        "standard_error": loss.std().item() / math.sqrt(len(loss)),
+        "reconstruction": terms[0].mean().item(),
+        "kl": terms[1].mean().item(),
+    }
+
+
+@torch.no_grad()
+def latent_use(model, images, labels, seed: int = 0) -> dict:
+    """Measure what each latent carries, on images (n, 28, 28) uint8, labels (n,).
+
+    kl_per_latent: E[log q(z_d|x,y) - log p(z_d|y)] of the marginals, nats.  active_units: latents
+    whose posterior mean varies, within a class, by more than 1 % of the prior's variance (after
+    Burda et al. 2016, section 5.2, made free of the prior's scale).
+    """
+    torch.manual_seed(step_seed(seed, -2))
+    device = next(model.parameters()).device
+    kl, mus = [], []
+    for xs, ys in zip(images.split(1000), labels.split(1000), strict=True):
+        y = ys.to(device)
+        mu, logvar = model.encode(mnist.binarise(xs.to(device)).flatten(1), y)
+        z = cvae.reparameterise(mu, logvar)
+        log_q = cvae.gaussian_log_density(z[..., None], mu[..., None], logvar[..., None])
+        kl.append((log_q - model.prior.marginal_log_prob(z, y)).cpu())
+        mus.append(mu.cpu())
+    mu, prior = torch.cat(mus), model.prior.variance().cpu()  # (n, latent), (classes or 1, latent)
+    present = [c for c in range(digits.CLASSES) if (labels == c).sum() > 1]
+    within = torch.stack([mu[labels == c].var(0) for c in present])  # (classes, latent)
+    share = (within / prior.expand(digits.CLASSES, -1)[present]).mean(0)
+    return {
+        "kl_per_latent": torch.cat(kl).mean(0).tolist(),
+        "active_units": int((share > 0.01).sum()),
+        "latents": mu.shape[1],
+    }
+
+
+def nll(model, images, labels, samples: int, seed: int = 0, group: int = 100) -> dict:
+    """Bound -log p(x|y) by `samples` importance samples an image, in float32: nats per digit."""
+    torch.manual_seed(step_seed(seed, -3))
+    device = next(model.parameters()).device
+    bar = tqdm(total=len(images), desc=f"NLL, {samples} samples", unit="digit", dynamic_ncols=True)
+    values = []
+    for xs, ys in zip(images.split(group), labels.split(group), strict=True):
+        x = mnist.binarise(xs.to(device)).flatten(1)
+        values.append(cvae.importance_weighted_nll(model, x, ys.to(device), samples).cpu())
+        bar.update(len(xs))
+    bar.close()
+    values = torch.cat(values)
+    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return {
+        "nll": values.mean().item(),
+        "standard_error": error,
+        "samples": samples,
+        "images": len(values),
+    }
+
+
+def judged(model, critic, data: mnist.Digits, epochs: int, seed: int = 0) -> dict:
+    """Let the judge `critic` compare generated digits with real ones; `epochs` trains the CAS.
+
+    Beside each number stands what real data score: agreement_real and cas_real are the judge's
+    own accuracy on the test set, fd_floor is training digits against test digits.
+    """
+    torch.manual_seed(step_seed(seed, -4))
+    device = next(model.parameters()).device
+    generated = digits.draw(model, data.test_labels)
+    read, features = judge.read(critic, generated)
+    read_test, features_test = judge.read(critic, data.test_images)
+    some = torch.randperm(len(data.train_images))[: len(data.test_images)]
+    _, features_train = judge.read(critic, data.train_images[some])
+    synthetic = digits.draw(model, data.train_labels)
+    student = judge.train_judge(
+        synthetic, data.train_labels, epochs=epochs, seed=seed + 1, device=device
+    )
+    return {
+        "agreement": (read == data.test_labels).float().mean().item(),
+        "agreement_real": (read_test == data.test_labels).float().mean().item(),
+        "fd": judge.frechet_distance(features, features_test),
+        "fd_floor": judge.frechet_distance(features_train, features_test),
+        "cas": judge.accuracy(student, data.test_images, data.test_labels),
+        "cas_real": judge.accuracy(critic, data.test_images, data.test_labels),
+        "generated_for_cas": len(synthetic),
+    }
+
+
+def nearest(queries: torch.Tensor, gallery: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (distance, index) of the nearest gallery image: (q, 28, 28), (n, 28, 28) in [0, 1].
+
+    Euclidean over the 784 pixels, each in [0, 1].
+    """
+    queries, gallery = judge.as_float(queries).flatten(1), judge.as_float(gallery).flatten(1)
+    best = [torch.cdist(part, gallery).min(1) for part in queries.split(500)]
+    return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+
+
+@torch.no_grad()
+def reconstruct(model, images, labels) -> torch.Tensor:
+    """Return E[x|z,y] at the posterior mean z of images uint8 (n, 28, 28) -> float32."""
+    device = next(model.parameters()).device
+    x, y = judge.as_float(images).flatten(1).to(device), labels.to(device)
+    return model.decode(model.encode(x, y)[0], y).sigmoid().view(-1, 28, 28).cpu()
+
+
+def memorisation(model, data: mnist.Digits, count: int = 1000, seed: int = 0) -> dict:
+    """Compare the distance to the nearest training digit: generated, reconstructed, real test ones.
+
+    A model that had stored its training set would lie much nearer than new real digits do.
+    Generated and reconstructed digits are both smooth means, hence the comparison of these two.
+    """
+    torch.manual_seed(step_seed(seed, -5))
+    images, labels = data.test_images[:count], data.test_labels[:count]
+    generated = digits.draw(model, labels)
+    out = {"images": len(images), "unit": "Euclidean, 784 pixels in [0, 1], median"}
+    sets = {
+        "generated": generated,
+        "test_reconstructed": reconstruct(model, images, labels),
+        "test": images,
+    }
+    for name, queries in sets.items():
+        out[name] = nearest(queries, data.train_images)[0].median().item()
+    return out

@@ -1,0 +1,95 @@
+"""Measure a trained digit model and draw its pictures: what ex_1b.py writes besides weights."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from common import artifacts, digit_metrics, digits, judge, mnist, plots, runtime
+
+
+def measure(model, data: mnist.Digits, settings, history, device) -> dict:
+    """Return every number of exercise 1(b): likelihood, latents, judge, memorisation."""
+    seed, train = settings.seed, (data.train_images[:10_000], data.train_labels[:10_000])
+    test = (data.test_images, data.test_labels)
+    critic, epochs = _judge(data, settings, device)
+    return {
+        "source": data.source,
+        "settings": asdict(settings),
+        "hardware": runtime.hardware(device),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "training_seconds": history["seconds"],
+        "test": digit_metrics.elbo(model, *test, seed=seed)
+        | digit_metrics.latent_use(model, *test, seed=seed),
+        "train": digit_metrics.elbo(model, *train, seed=seed),
+        "judge": digit_metrics.judged(model, critic, data, epochs, seed),
+        "nearest_training_digit": digit_metrics.memorisation(model, data, seed=seed),
+        "test_nll": digit_metrics.nll(model, *test, settings.nll_samples, seed=seed),
+    }
+
+
+def _judge(data, settings, device):
+    """Return the judge of these digits and its epochs; train one if the shipped one read others."""
+    critic, content = judge.load(settings.out_dir, device)
+    if content["source"] == data.source:
+        return critic, 1 if settings.smoke else content["settings"]["epochs"]
+    epochs = 1 if settings.smoke else 100  # 1,500 digits: as many steps as a few epochs of MNIST
+    return judge.train_judge(
+        data.train_images,
+        data.train_labels,
+        epochs=epochs,
+        batch=64,
+        seed=settings.seed,
+        device=device,
+    ), epochs
+
+
+def write(model, data: mnist.Digits, settings, metrics: dict, history: dict) -> dict:
+    """Write figures/ex_1b*.png and figures/ex_1b.json; return the metrics with the file's hash."""
+    folder = Path(settings.out_dir) / "figures"
+    checkpoint = Path(settings.out_dir) / digits.NAME
+    metrics = metrics | {"checkpoint_sha256": artifacts.sha256(checkpoint), "history": history}
+    for name, figure in figures(model, data, settings, metrics, history).items():
+        print(artifacts.save_figure(folder / f"{name}.png", figure))
+    print(artifacts.save_json(folder / "ex_1b.json", metrics))
+    test, read = metrics["test"], metrics["judge"]
+    bound = metrics["test_nll"]["nll"]
+    print(
+        f"-ELBO {test['negative_elbo']:.2f} nats, NLL {bound:.2f}, agreement "
+        f"{read['agreement']:.2%}, FD {read['fd']:.1f} (floor {read['fd_floor']:.1f}), "
+        f"CAS {read['cas']:.2%} (real {read['cas_real']:.2%}); {data.source}"
+    )
+    return metrics
+
+
+def figures(model, data, settings, metrics, history) -> dict:
+    """Return the four figures of exercise 1(b) by file name."""
+    torch.manual_seed(settings.seed)
+    source = f"training data: {data.source}"
+    each = torch.stack([(data.test_labels == c).nonzero()[0, 0] for c in range(digits.CLASSES)])
+    real = data.test_images[each]
+    rebuilt = digit_metrics.reconstruct(model, real, data.test_labels[each])
+    labels = torch.arange(digits.CLASSES)
+    sampled = digits.draw(model, labels.repeat_interleave(10)).view(10, 10, 28, 28)
+    twenty = digits.draw(model, labels.repeat(2))
+    _, index = digit_metrics.nearest(twenty, data.train_images)
+    neighbours = judge.as_float(data.train_images[index])
+    near = metrics["nearest_training_digit"]
+    title = (
+        "generated (odd rows) and the nearest training digit (below each); median distance: "
+        f"generated {near['generated']:.2f},\nreconstructed test digits "
+        f"{near['test_reconstructed']:.2f}, test digits {near['test']:.2f}; {source}"
+    )
+    pairs = torch.stack([twenty[:10], neighbours[:10], twenty[10:], neighbours[10:]])
+    return {
+        "ex_1b": plots.learning_curves(history, metrics["test"], f"CVAE, {source}"),
+        "ex_1b_reconstructions": plots.sheet(
+            torch.stack([judge.as_float(real), rebuilt]),
+            f"test digits and their reconstructions; {source}",
+            ["test", "E[x|z,y]"],
+        ),
+        "ex_1b_samples": plots.sheet(
+            sampled, f"generated: a row for each label y; {source}", [f"y = {c}" for c in labels]
+        ),
+        "ex_1b_nearest": plots.sheet(pairs, title, ["generated", "nearest"] * 2),
+    }

@@ -1,0 +1,92 @@
+"""The conditional VAE of exercise 1: build it, load it, draw digits from it."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from common import artifacts, cvae
+from common.settings import InputError
+
+CLASSES, PIXELS = 10, 784
+NAME, MADE_BY = "checkpoints/ex_1b.pt", "python ex_1b.py"
+SHAPE = ("network", "width", "channels", "latent", "prior", "components")
+
+
+def shape_of(settings) -> dict:
+    """Return what `build` needs, taken from `settings`: {"network": ..., "width": ..., ...}."""
+    return {name: getattr(settings, name) for name in SHAPE}
+
+
+def build(*, network, width, channels, latent, prior, components) -> cvae.CVAE:
+    """Build the CVAE of digits: label as one-hot vector, Bernoulli pixels, prior p(z|y).
+
+    network: "patch" (convolutions on 4 x 4 patches) or "dense"; width: units of the dense layers;
+    channels: of the convolutions; prior: "mixture" (of `components` Gaussians a class), "gaussian"
+    (one a class) or "standard".  Raises InputError for anything else, before memory is taken.
+    """
+    sizes = {"width": width, "channels": channels, "latent": latent, "components": components}
+    for name, size in sizes.items():
+        if type(size) is not int or not 1 <= size <= 4096:
+            raise InputError(f"{name} = {size!r}: must be a whole number from 1 to 4096")
+    if network not in ("patch", "dense"):
+        raise InputError(f"network = {network!r}: must be patch or dense")
+    if prior not in ("mixture", "gaussian", "standard"):
+        raise InputError(f"prior = {prior!r}: must be mixture, gaussian or standard")
+    if network == "patch":
+        encoder = cvae.PatchEncoder(CLASSES, channels, width, 2 * latent)
+        decoder = cvae.PatchDecoder(latent, CLASSES, channels, width)
+    else:
+        encoder = cvae.ResidualMLP(PIXELS, CLASSES, width, 1, 2 * latent)
+        decoder = cvae.ResidualMLP(latent, CLASSES, width, 1, PIXELS)
+    if prior == "standard":
+        prior_net = cvae.StandardPrior(latent)
+    else:
+        count = 1 if prior == "gaussian" else components
+        prior_net = cvae.ClassMixturePrior(CLASSES, latent, count)
+    model = cvae.CVAE(encoder, decoder, prior_net, lambda y: F.one_hot(y, CLASSES).float())
+    return model.to(memory_format=torch.channels_last)
+
+
+def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
+    """Return (model, checkpoint) of the checkpoint below `out_dir`, else of the shipped one.
+
+    Raises InputError when there is none, or when it is damaged or foreign.
+    """
+    path = artifacts.find(NAME, out_dir)
+    content = artifacts.load_checkpoint(path, "ex_1b", MADE_BY)
+    try:
+        model = build(**content["model"])
+        model.load_state_dict(content["weights"])
+    except (KeyError, TypeError, RuntimeError, AttributeError, InputError) as error:
+        what = str(error).splitlines()[0][:100]
+        raise InputError(f"{path} is damaged ({what}): run `{MADE_BY}` to make it") from error
+    return model.to(device).eval(), content
+
+
+def as_labels(labels: Sequence[int]) -> torch.Tensor:
+    """Return `labels` as an (n,) int64 tensor; raise InputError unless all are integers 0-9."""
+    try:
+        found = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise InputError("labels: give a sequence of integers 0-9") from error
+    if found.numel() == 0:
+        return torch.zeros(0, dtype=torch.int64)
+    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+    if found.ndim != 1 or not whole:
+        what = f"{str(found.dtype).removeprefix('torch.')} of shape {tuple(found.shape)}"
+        raise InputError(f"labels: give a sequence of integers 0-9, not {what}")
+    outside = found[(found < 0) | (found > 9)]
+    if len(outside):
+        raise InputError(f"labels: {outside[0].item()} is not a digit; give integers 0-9")
+    return found.to("cpu", torch.int64)
+
+
+@torch.no_grad()
+def draw(model: cvae.CVAE, labels: torch.Tensor, batch: int = 1000) -> torch.Tensor:
+    """Draw z ~ p(z|y) and return E[x|z,y] for each label: (n,) -> (n, 28, 28) float32 in [0, 1]."""
+    device = next(model.parameters()).device
+    images = []
+    for y in labels.to(device).split(batch):
+        images.append(model.decode(model.prior.sample(y), y).sigmoid().cpu())
+    return torch.cat(images).view(-1, 28, 28) if images else torch.zeros(0, 28, 28)

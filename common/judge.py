@@ -1,0 +1,165 @@
+"""The digit judge: a small CNN that reads digits, and three numbers for generated ones.
+
+    agreement  share of generated digits that the judge reads as the label asked for
+    FD         Frechet distance between the judge's features of generated and of real digits
+               (Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, eq. 6)
+    CAS        accuracy on real test digits of the same CNN trained only on generated digits
+               (Ravuri & Vinyals 2019, Classification Accuracy Score)
+
+`python -m common.judge` trains the judge on real MNIST and writes checkpoints/judge.pt.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import linalg
+from torch import nn
+from tqdm import tqdm
+
+from common import artifacts, mnist, runtime, training
+from common.settings import Common, option, parse
+
+FEATURES = 128
+MADE_BY = "python -m common.judge"
+
+
+class Judge(nn.Module):
+    """Two strided convolutions, one hidden layer of 128 features, ten logits."""
+
+    def __init__(self, channels: int = 32):
+        super().__init__()
+        self.first = nn.Conv2d(1, channels, 5, stride=2, padding=2)
+        self.second = nn.Conv2d(channels, 2 * channels, 5, stride=2, padding=2)
+        self.hidden = nn.Linear(2 * channels * 49, FEATURES)
+        self.logits = nn.Linear(FEATURES, 10)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images (n, 28, 28) in [0, 1] to features (n, 128) before the last activation."""
+        h = F.gelu(self.first(images[:, None]))  # (n, c, 14, 14)
+        h = F.gelu(self.second(h))  # (n, 2c, 7, 7)
+        return self.hidden(F.dropout(h.flatten(1), 0.3, self.training))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images (n, 28, 28) in [0, 1] to logits (n, 10)."""
+        return self.logits(F.dropout(F.gelu(self.features(images)), 0.3, self.training))
+
+
+def train_judge(images, labels, *, epochs=10, batch=256, seed=0, device="cpu") -> Judge:
+    """Train a fresh judge on images (n, 28, 28) uint8 with labels (n,), shifted by up to 2 pixels.
+
+    The same recipe serves the judge itself (real digits) and the CAS (generated digits).
+    """
+    torch.manual_seed(seed)
+    device = torch.device(device)
+    judge = Judge().to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=1e-2)
+    steps = epochs * (len(images) // min(batch, len(images)))
+    for step in tqdm(range(steps), desc="judge", unit="step", dynamic_ncols=True, leave=False):
+        torch.manual_seed(training.step_seed(seed, step))
+        optimizer.param_groups[0]["lr"] = 2e-3 * training.one_cycle(step, steps, 0.2)
+        index = training.batch_indices(len(images), batch, step, seed)
+        x, target = shift(as_float(images[index]).to(device)), labels[index].to(device)
+        with runtime.autocast(device):
+            logits = judge(x)
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(logits.float(), target).backward()
+        optimizer.step()
+    return judge.eval()
+
+
+def shift(images: torch.Tensor, most: int = 2) -> torch.Tensor:
+    """Move each image (n, 28, 28) by its own random whole number of pixels, at most `most`."""
+    n, size = len(images), images.shape[-1]
+    padded = F.pad(images, (most,) * 4)
+    dy, dx = torch.randint(0, 2 * most + 1, (2, n, 1), device=images.device)
+    steps = torch.arange(size, device=images.device)
+    rows, columns = (dy + steps)[:, :, None], (dx + steps)[:, None, :]
+    return padded[torch.arange(n, device=images.device)[:, None, None], rows, columns]
+
+
+def as_float(images: torch.Tensor) -> torch.Tensor:
+    """Return images as float32 in [0, 1]; uint8 is divided by 255."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+@torch.no_grad()
+def read(judge: Judge, images: torch.Tensor, batch: int = 1000):
+    """Return the digits read (n,) int64 and the features (n, 128) for images (n, 28, 28)."""
+    device = next(judge.parameters()).device
+    digits, features = [], []
+    for part in images.split(batch):
+        feature = judge.features(as_float(part).to(device))
+        features.append(feature.cpu())
+        digits.append(judge.logits(F.gelu(feature)).argmax(1).cpu())
+    return torch.cat(digits), torch.cat(features)
+
+
+def accuracy(judge: Judge, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """Return the share of images (n, 28, 28) that the judge reads as their labels (n,)."""
+    return (read(judge, images)[0] == labels).float().mean().item()
+
+
+def frechet_distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Return |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) of two feature sets (n, d).
+
+    In the features' own units, squared; 0 for equal Gaussians; needs n > d.
+    """
+    a, b = a.double().numpy(), b.double().numpy()
+    c_a, c_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(c_a)
+    # tr (C_a C_b)^(1/2) = sum of the roots of the eigenvalues of the symmetric C_a^½ C_b C_a^½
+    eigenvalues = linalg.eigvalsh(np.real(root) @ c_b @ np.real(root))
+    cross = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
+    gap = ((a.mean(0) - b.mean(0)) ** 2).sum()
+    return float(max(0.0, gap + np.trace(c_a) + np.trace(c_b) - 2 * cross))
+
+
+def load(out_dir: str = ".", device="cpu") -> tuple[Judge, dict]:
+    """Return (judge, checkpoint): the one below `out_dir`, else the shipped one."""
+    path = artifacts.find("checkpoints/judge.pt", out_dir)
+    content = artifacts.load_checkpoint(path, "judge", MADE_BY)
+    judge = Judge()
+    judge.load_state_dict(content["weights"])
+    return judge.to(device).eval(), content
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """How the judge is trained."""
+
+    epochs: int = option(10, "passes over the training set", minimum=1, smoke=1)
+
+
+def main(argv=None) -> dict:
+    """Train the judge on real digits; write its checkpoint; return its accuracy."""
+    settings = parse(Settings, __doc__, argv)
+    device = runtime.start(settings)
+    digits = mnist.load(settings.data_dir, limit=1500 if settings.smoke else None)
+    judge = train_judge(
+        digits.train_images,
+        digits.train_labels,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        device=device,
+    )
+    metrics = {
+        "accuracy_test": accuracy(judge, digits.test_images, digits.test_labels),
+        "accuracy_train": accuracy(judge, digits.train_images, digits.train_labels),
+    }
+    content = dict(
+        exercise="judge",
+        weights=judge.state_dict(),
+        metrics=metrics,
+        settings=dict(epochs=settings.epochs, seed=settings.seed),
+        source=digits.source,
+    )
+    path = artifacts.save_checkpoint(Path(settings.out_dir) / "checkpoints/judge.pt", content)
+    print(f"{path}: {metrics}")
+    return metrics
+
+
+if __name__ == "__main__":
+    runtime.run(main)

@@ -1,0 +1,172 @@
+"""Handwritten digits as uint8 tensors in memory: MNIST, or the digits that scikit-learn carries."""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.settings import InputError
+
+MNIST = "MNIST"
+BUNDLED = "scikit-learn digits, 8x8 resampled to 28x28 (not MNIST)"
+RAW = [
+    f"{part}-{kind}"
+    for part in ("train", "t10k")
+    for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images (n, 28, 28) uint8 and labels (n,) int64, for training and test, and their source."""
+
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    test_images: torch.Tensor
+    test_labels: torch.Tensor
+    source: str
+
+
+def load(data_dir: str = "", limit: int | None = None) -> Digits:
+    """Return MNIST from `data_dir`, $MNIST_ROOT or data/; else download it; else other digits.
+
+    data_dir: folder that holds MNIST/raw/.  limit: take only so many digits of each part, and do
+    not download.  A damaged file raises InputError; a missing data set gives one warning on
+    standard error, and `source` says which digits these are.
+    """
+    return _first(_found(Path(data_dir or os.environ.get("MNIST_ROOT") or "data"), limit), limit)
+
+
+def _first(data: Digits, limit) -> Digits:
+    parts = (data.train_images, data.train_labels, data.test_images, data.test_labels)
+    return Digits(*(part[:limit] for part in parts), source=data.source)
+
+
+def _found(root: Path, limit) -> Digits:
+    if has_files(root) or (limit is None and _download(root)):
+        return read(root)
+    sys.stderr.write(
+        f"warning: no MNIST below {root} and no download; using {BUNDLED}: 1,797 small digits, "
+        "results are not comparable. Set --data-dir or MNIST_ROOT to a folder with MNIST/raw/\n"
+    )
+    return bundled()
+
+
+def has_files(root: Path) -> bool:
+    """Tell whether the four MNIST files lie in root/MNIST/raw."""
+    return all((Path(root) / "MNIST" / "raw" / name).is_file() for name in RAW)
+
+
+def read(root: Path) -> Digits:
+    """Read the four files below root/MNIST/raw through torchvision; raise InputError if damaged."""
+    parts = []
+    for train in (True, False):
+        try:
+            dataset = _torchvision_mnist()(root=str(root), train=train, download=False)
+            images, labels = dataset.data, dataset.targets
+        except InputError:
+            raise
+        except Exception as error:  # torchvision asserts, indexes and unpacks unchecked bytes
+            what = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise _damaged(root, train, what) from error
+        if images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
+            raise _damaged(root, train, f"images have the shape {tuple(images.shape)}")
+        if labels.shape != images.shape[:1] or not 0 <= labels.min() <= labels.max() <= 9:
+            raise _damaged(root, train, "labels do not fit the images, or are outside 0-9")
+        parts += [images.contiguous(), labels.long()]
+    return Digits(*parts, source=MNIST)
+
+
+def _damaged(root, train, what):
+    files = Path(root) / "MNIST" / "raw" / ("train-*" if train else "t10k-*")
+    return InputError(f"{files} is truncated or damaged ({what}): delete it and download again")
+
+
+def _torchvision_mnist():
+    """Import torchvision's MNIST, also where torch is a CPU build and torchvision is not.
+
+    The CUDA wheel of torchvision registers fake kernels for two operators that its compiled part
+    did not define beside a CPU torch; declaring their schemas first lets the import succeed.
+    """
+    try:
+        from torchvision.datasets import MNIST as dataset
+    except ModuleNotFoundError as error:
+        raise InputError("MNIST needs torchvision: pip install -r requirements.txt") from error
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _guard = torch.library.Library("torchvision", "DEF")
+        _guard.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _guard.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _torchvision_mnist.guard = _guard  # the schemas live as long as this object
+        from torchvision.datasets import MNIST as dataset
+    return dataset
+
+
+def _download(root: Path) -> bool:
+    """Download MNIST into root/MNIST, whole or not at all; torchvision verifies the checksums."""
+    temporary = None
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".MNIST.", suffix=".tmp", dir=root))
+        with _patience(seconds=15):
+            _torchvision_mnist()(root=str(temporary), train=True, download=True)
+        target = root / "MNIST"
+        if target.is_dir() and not any(target.rglob("*-ubyte*")):
+            shutil.rmtree(target)
+        (temporary / "MNIST").rename(target)
+        return True
+    except (OSError, RuntimeError, EOFError):  # no network, no mirror, wrong checksum, no space
+        return has_files(root)  # another process may have been faster
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _patience(seconds: float):
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def bundled(seed: int = 0, held_out: int = 297) -> Digits:
+    """Return scikit-learn's 1,797 real digits, resampled to a 20 x 20 box in a 28 x 28 image.
+
+    Every class gives the same share to the `held_out` test images.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    small = torch.tensor(digits.images / 16.0, dtype=torch.float32)[:, None]  # (n, 1, 8, 8)
+    box = torch.nn.functional.interpolate(small, size=(20, 20), mode="bicubic", antialias=True)
+    images = torch.nn.functional.pad(box, (4, 4, 4, 4))[:, 0].clamp(0, 1)  # (n, 28, 28)
+    images = (images * 255).round().to(torch.uint8)
+    labels = torch.tensor(digits.target.astype(np.int64))
+    first, second = train_test_split(
+        np.arange(len(labels)), test_size=held_out, stratify=digits.target, random_state=seed
+    )
+    return Digits(images[first], labels[first], images[second], labels[second], source=BUNDLED)
+
+
+def binarise(images: torch.Tensor) -> torch.Tensor:
+    """Draw x ~ Bernoulli(grey / 255) for each pixel: uint8 of any shape -> float32 of {0, 1}.
+
+    Exact: P(r < grey) = grey / 255 for r uniform on the integers 0..254.
+    (Salakhutdinov & Murray 2008, On the Quantitative Analysis of Deep Belief Networks.)
+    """
+    uniform = torch.randint(0, 255, images.shape, dtype=torch.uint8, device=images.device)
+    return (uniform < images).float()

@@ -1,0 +1,130 @@
+"""Arrays in, matplotlib figures out; nothing here knows a model or a file."""
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")  # works without a display; `show` looks for a window
+
+import matplotlib.pyplot as plt
+
+INK = 0.35  # grey above which a pixel belongs to the stroke
+
+
+def learning_curves(history, test, title):
+    """Draw -ELBO, its two terms over the steps, and the KL of each latent.
+
+    history: {"step", "loss", "reconstruction", "kl", "beta"} lists of nats per example; test:
+    {"negative_elbo", "kl_per_latent"} of the test set.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), constrained_layout=True)
+    steps = np.asarray(history["step"])
+    total = np.add(history["reconstruction"], history["kl"])
+    axes[0].plot(steps, total, "k-", label="training, as it went")
+    axes[0].axhline(test["negative_elbo"], color="0.5", ls="--", label="test, at the end")
+    axes[0].set(ylabel="−ELBO [nats per digit]", ylim=(0.96 * total.min(), 1.35 * total.min()))
+    axes[1].plot(steps, history["reconstruction"], "k-", label="reconstruction −log p(x|z,y)")
+    axes[1].plot(steps, history["kl"], "k:", label="KL(q(z|x,y) ‖ p(z|y))")
+    axes[1].set(ylabel="[nats per digit]", ylim=(0, 1.6 * min(history["reconstruction"])))
+    for axis in axes[:2]:
+        axis.set_xlabel("training step")
+        axis.legend(frameon=False)
+    kl = np.sort(test["kl_per_latent"])[::-1]
+    axes[2].bar(np.arange(1, len(kl) + 1), kl, color="0.4")
+    axes[2].set(xlabel="latent, sorted", ylabel="KL of its marginal [nats]")
+    figure.suptitle(title)
+    return figure
+
+
+def sheet(images, title, row_labels=None):
+    """Draw images (rows, columns, 28, 28) in [0, 1] as one sheet; optional labels for the rows."""
+    images = np.asarray(images)
+    rows, columns = images.shape[:2]
+    figure, axis = plt.subplots(
+        figsize=(0.55 * columns + 0.8, 0.55 * rows + 0.6), constrained_layout=True
+    )
+    picture = images.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28)
+    axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    if row_labels is not None:
+        axis.set_yticks(28 * np.arange(rows) + 13.5, row_labels)
+        axis.tick_params(length=0)
+    for x in range(28, columns * 28, 28):
+        axis.axvline(x - 0.5, color="0.85", lw=0.5)
+    for y in range(28, rows * 28, 28):
+        axis.axhline(y - 0.5, color="0.85", lw=0.5)
+    axis.set_title(title, fontsize=9)
+    return figure
+
+
+def number_row(images, gap: int = 3) -> np.ndarray:
+    """Set digits (n, 28, 28) beside each other on one baseline: float array (28, width).
+
+    Each digit is trimmed to its stroke and moved down or up until its lowest stroke stands on the
+    same line; a digit without a stroke keeps its place.
+    """
+    cells = []
+    for image in np.asarray(images, dtype=np.float32):
+        rows, columns = np.nonzero(image > INK)
+        cell = np.zeros((32, 28 + gap), np.float32)
+        if len(rows):
+            left, right = max(0, columns.min() - 1), min(28, columns.max() + 2)
+            image = np.roll(image, 24 - rows.max(), axis=0)
+            cell = np.zeros((32, right - left + gap), np.float32)
+            cell[2:30, : right - left] = image[:, left:right]
+        else:
+            cell[2:30, :28] = image
+        cells.append(cell)
+    margin = np.zeros((32, gap), np.float32)
+    return np.concatenate([margin, *cells], axis=1)
+
+
+def stacked_rows(rows) -> np.ndarray:
+    """Put number rows (32, width_i) below each other, flush left: (32 n, widest)."""
+    widest = max(row.shape[1] for row in rows)
+    return np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
+
+
+def picture(grey, white: bool, scale: int = 4):
+    """Make a figure that is exactly the array `grey` (h, w) in [0, 1], `scale` pixels a pixel.
+
+    white: black strokes on a white background instead of white on black.
+    """
+    grey = np.asarray(grey)
+    h, w = grey.shape
+    figure = plt.figure(figsize=(w * scale / 100, h * scale / 100), dpi=100, frameon=False)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
+    cmap = "gray_r" if white else "gray"
+    axis.imshow(grey, cmap=cmap, vmin=0, vmax=1, interpolation="bicubic", aspect="auto")
+    return figure
+
+
+def labelled(images, labels, title):
+    """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for above each."""
+    figure, axes = plt.subplots(1, len(images), figsize=(0.9 * len(images), 1.5), squeeze=False)
+    for axis, image, label in zip(axes[0], images, labels, strict=True):
+        axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_title(f"y = {label}", fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def show(path):
+    """Open the picture `path` in a window until it is closed; print a line without a display."""
+    for backend in ("QtAgg", "TkAgg", "MacOSX"):
+        try:
+            plt.switch_backend(backend)
+            break
+        except (ImportError, RuntimeError):
+            continue
+    else:
+        print(f"no display here: open {path} yourself")
+        return
+    plt.figure(path.name)
+    plt.imshow(plt.imread(path), cmap="gray", vmin=0, vmax=1)
+    plt.axis("off")
+    plt.show()
+    plt.switch_backend("Agg")

@@ -1,0 +1,159 @@
+"""The one training loop: schedule, progress bar, history, resume, clean end on a signal.
+
+The randomness of step t depends on (seed, t) alone: the generators are seeded anew at each step.
+A resumed run therefore goes on exactly as the uninterrupted one would have.
+"""
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from common import artifacts, runtime
+from common.settings import InputError
+
+# Where two runs may differ and still be the same training.
+NOT_COMPARED = {"resume", "device", "threads", "data_dir", "out_dir"}
+
+
+def one_cycle(step: int, steps: int, warmup: float = 0.05) -> float:
+    """Return the factor on the learning rate at `step`: linear warm-up, then half a cosine to 0."""
+    rise = max(1.0, warmup * steps)
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Mix (seed, step) into one 62-bit seed: neighbouring pairs give unrelated streams."""
+    x = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**64
+    x = ((x ^ (x >> 31)) * 0xD6E8FEB86659FD93) % 2**64
+    return (x ^ (x >> 32)) >> 2
+
+
+def batch_indices(n: int, size: int, step: int, seed: int) -> torch.Tensor:
+    """Return the (size,) indices of batch `step`: each epoch is one permutation of range(n).
+
+    The last n mod size examples of an epoch's permutation are left out of that epoch.
+    """
+    size = min(size, n)
+    epoch, position = divmod(step, n // size)
+    generator = torch.Generator().manual_seed(step_seed(seed, -1 - epoch))
+    if getattr(batch_indices, "key", None) != (n, seed, epoch):  # one permutation an epoch
+        batch_indices.key = (n, seed, epoch)
+        batch_indices.order = torch.randperm(n, generator=generator)
+    return batch_indices.order[position * size : (position + 1) * size]
+
+
+def train(model, loss_terms, optimizer, *, steps, settings, path, rate=one_cycle, save_seconds=20):
+    """Minimise loss_terms(step)["loss"] for `steps` steps; return the history.
+
+    model: the module trained.  loss_terms: step -> dict of scalar tensors, "loss" among them.
+    optimizer: its groups' learning rates are multiplied by rate(step, steps).
+    settings: dataclass with `seed` and `resume`.  path: the final checkpoint; the state from which
+    `--resume` continues lies beside it as *.resume.pt, and is removed by `finish`.
+    Returns {"step": [...], term: [...], "seconds": float}, each entry a mean over 1 % of the steps.
+    Raises InputError when a term is not finite, or when there is nothing to resume.
+    """
+    state = _State(model, optimizer, settings, resume_path(path))
+    if settings.resume:
+        state.load()
+    base = [group["lr"] for group in optimizer.param_groups]
+    started, saved = time.monotonic() - state.seconds, time.monotonic()
+    with _progress(steps, state.step) as bar, runtime.signals_between_steps() as signals:
+        for step in range(state.step, steps):
+            torch.manual_seed(step_seed(settings.seed, step))
+            for group, lr in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = lr * rate(step, steps)
+            terms = loss_terms(step)
+            optimizer.zero_grad(set_to_none=True)
+            terms["loss"].backward()
+            values = {key: term.item() for key, term in terms.items()}
+            _check_finite(values, step, state.path)
+            optimizer.step()
+            state.step, state.seconds = step + 1, time.monotonic() - started
+            _record(state, values, max(1, steps // 100), bar)
+            if signals or time.monotonic() - saved > save_seconds or step + 1 == steps:
+                state.save(base)
+                saved = time.monotonic()
+            if signals:
+                tqdm.write(f"stopped at step {step + 1} of {steps}; --resume goes on from here")
+                runtime.stop(signals[0])
+    return {**state.history, "seconds": state.seconds}
+
+
+def _progress(steps, done):
+    return tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True, mininterval=0.5)
+
+
+def resume_path(path: Path) -> Path:
+    """Return where the state of an unfinished training lies: ex_1b.pt -> ex_1b.resume.pt."""
+    return Path(path).with_suffix(".resume.pt")
+
+
+def finish(path: Path) -> None:
+    """Remove the state of a training whose checkpoint `path` has been written."""
+    resume_path(path).unlink(missing_ok=True)
+
+
+def _check_finite(values, step, path):
+    bad = {key: value for key, value in values.items() if not math.isfinite(value)}
+    if bad:
+        kept = f"; the last good state is {path}" if path.is_file() else ""
+        raise InputError(f"step {step}: {bad} is not finite{kept}; lower --learning-rate")
+
+
+def _record(state, values, every, bar):
+    """Add `values` to the running mean; each `every` steps move the mean into the history."""
+    sums, bar.n = state.sums, state.step
+    for key, value in values.items():
+        sums[key] = sums.get(key, 0.0) + value
+    sums["count"] = sums.get("count", 0) + 1
+    if state.step % every == 0:
+        count = sums.pop("count")
+        means = {key: value / count for key, value in sums.items()}
+        for key, value in {"step": state.step, **means}.items():
+            state.history.setdefault(key, []).append(value)
+        bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()}, refresh=False)
+        sums.clear()
+    bar.update(0)
+
+
+class _State:
+    """What an interrupted training needs to go on: weights, optimiser, step, history."""
+
+    def __init__(self, model, optimizer, settings, path):
+        self.model, self.optimizer, self.path = model, optimizer, path
+        self.settings = {k: v for k, v in asdict(settings).items() if k not in NOT_COMPARED}
+        self.step, self.seconds, self.history, self.sums = 0, 0.0, {}, {}
+
+    def save(self, base):
+        for group, lr in zip(self.optimizer.param_groups, base, strict=True):
+            group["lr"] = lr
+        content = dict(
+            exercise="unfinished training",
+            settings=self.settings,
+            step=self.step,
+            seconds=self.seconds,
+            history=self.history,
+            sums=dict(self.sums),
+            weights=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+        )
+        artifacts.save_checkpoint(self.path, content)
+
+    def load(self):
+        content = artifacts.load_checkpoint(
+            self.path, "unfinished training", "the same command without --resume"
+        )
+        for key, now in self.settings.items():
+            if content["settings"].get(key) != now:
+                was = content["settings"].get(key)
+                raise InputError(f"--resume: {self.path} was begun with {key} = {was}, not {now}")
+        self.model.load_state_dict(content["weights"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.step, self.seconds = content["step"], content["seconds"]
+        self.history, self.sums = content["history"], content["sums"]

@@ -1,0 +1,60 @@
+"""Shared by the tests: the project's root, running a script as a user would, small data."""
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import mnist
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_script(arguments, folder, **variables):
+    """Run `python ARGUMENTS` in `folder` without MNIST and with one thread; return the result."""
+    environment = {k: v for k, v in os.environ.items() if k != "MNIST_ROOT"}
+    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **variables}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def write_idx(folder, images, labels, part="train"):
+    """Write images (n, 28, 28) uint8 and labels (n,) as MNIST's idx files below `folder`."""
+    raw = Path(folder) / "MNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    head = struct.pack(">IIII", 2051, *images.shape)
+    (raw / f"{part}-images-idx3-ubyte").write_bytes(head + images.tobytes())
+    head = struct.pack(">II", 2049, len(labels))
+    (raw / f"{part}-labels-idx1-ubyte").write_bytes(head + labels.astype(np.uint8).tobytes())
+    return raw
+
+
+@pytest.fixture(scope="session")
+def bundled():
+    """The digits that scikit-learn carries."""
+    return mnist.bundled()
+
+
+@pytest.fixture
+def small_mnist(tmp_path):
+    """A folder with 40 training and 20 test digits in MNIST's format."""
+    generator = np.random.default_rng(0)
+    for part, n in (("train", 40), ("t10k", 20)):
+        images = generator.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        write_idx(tmp_path, images, generator.integers(0, 10, n), part)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def real_mnist():
+    """The real test digits where $MNIST_ROOT or data/ has them; skipped elsewhere."""
+    root = Path(os.environ.get("MNIST_ROOT") or ROOT / "data")
+    if not mnist.has_files(root):
+        pytest.skip("no MNIST: set MNIST_ROOT to a folder with MNIST/raw/")
+    return mnist.read(root)

@@ -1,0 +1,99 @@
+"""Files are written whole or not at all, and read with a clear word; settings become flags."""
+
+import json
+import os
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from common import artifacts, judge, runtime
+from common.settings import Common, InputError, option, parse
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def half(temporary):
+        temporary.write_text("ne")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match="No space left"):
+        artifacts.write_whole(path, half)
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
+    dead, living = tmp_path / ".a.json.999999999.x.tmp", tmp_path / f".a.json.{os.getpid()}.x.tmp"
+    dead.touch()
+    living.touch()
+    artifacts.save_json(tmp_path / "a.json", {})
+    assert not dead.exists() and living.exists()
+
+
+def test_json_is_sorted_rounded_and_never_nan(tmp_path):
+    content = {"b": float("nan"), "a": torch.tensor([1 / 3]), 1: (True, None, 2)}
+    text = artifacts.save_json(tmp_path / "a.json", content).read_text()
+    assert json.loads(text) == {"1": [True, None, 2], "a": [0.333333], "b": None}
+    assert (tmp_path / "a.json").stat().st_mode & 0o077 == 0o044 & ~artifacts._umask() | 0
+
+
+def test_checkpoints_come_back_and_know_their_exercise(tmp_path):
+    path = artifacts.save_checkpoint(tmp_path / "a.pt", {"exercise": "x", "weights": torch.ones(2)})
+    content = artifacts.load_checkpoint(path, "x", "python x.py")
+    assert torch.equal(content["weights"], torch.ones(2)) and content["torch"]
+    with pytest.raises(InputError, match="is a checkpoint of x, not of y"):
+        artifacts.load_checkpoint(path, "y", "python y.py")
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    rate: float = option(0.5, "a rate, 50% by default", minimum=0, maximum=1, smoke=0.1)
+    kind: str = option("a", "a kind", choices=["a", "b"])
+    fast: bool = option(False, "be fast")
+
+
+def test_flags_follow_the_fields():
+    assert parse(Settings, "", []) == Settings()
+    settings = parse(Settings, "", ["--rate", "0.25", "--kind", "b", "--fast", "--seed", "3"])
+    assert settings == Settings(rate=0.25, kind="b", fast=True, seed=3)
+
+
+def test_smoke_changes_what_is_not_given():
+    assert parse(Settings, "", ["--smoke"]) == Settings(smoke=True, rate=0.1, out_dir="smoke")
+    assert parse(Settings, "", ["--smoke", "--rate", "0.7", "--out-dir", "x"]).rate == 0.7
+
+
+@pytest.mark.parametrize("arguments", ["--rate 2", "--rate nan", "--rate inf", "--kind c", "--no",
+                                       "--seed -1", "--rate", "x", "--rate 1e400"])  # fmt: skip
+def test_bad_flags_take_one_line_and_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse(Settings, "", arguments.split())
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and error.count("\n") == 1 and ": error: " in error
+
+
+def test_cores_and_devices():
+    assert 1 <= runtime.available_cores() <= os.cpu_count()
+    assert runtime.pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match="try --device cpu"):
+        runtime.pick_device("cuda:99")
+
+
+def test_frechet_distance_of_gaussians():
+    """N(0, I) against N(m, s^2 I): |m|^2 + d (s - 1)^2; and 0 for a set against itself."""
+    torch.manual_seed(0)
+    a = torch.randn(20_000, 8)
+    b = 2 * torch.randn(20_000, 8) + 0.5
+    assert judge.frechet_distance(a, a) < 1e-6
+    assert abs(judge.frechet_distance(a, b) - (8 * 0.25 + 8)) < 0.3
+
+
+def test_shift_moves_every_image_by_at_most_two_pixels():
+    torch.manual_seed(0)
+    images = torch.zeros(500, 28, 28)
+    images[:, 10, 12] = 1
+    at = judge.shift(images).nonzero()
+    assert len(at) == 500 and at[:, 1].unique().tolist() == [8, 9, 10, 11, 12]
+    assert at[:, 2].unique().tolist() == [10, 11, 12, 13, 14]

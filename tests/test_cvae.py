@@ -1,0 +1,167 @@
+"""Laws of the conditional VAE: densities, the bound and its ordering, gradients."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    kl_divergence,
+)
+
+from common import cvae, digits
+from common.settings import InputError
+
+SMALL = dict(width=32, channels=8, latent=6, components=4)
+KINDS = [(n, p) for n in ("patch", "dense") for p in ("mixture", "gaussian", "standard")]
+
+
+def small_model(network="patch", prior="mixture", seed=0):
+    torch.manual_seed(seed)
+    return digits.build(network=network, prior=prior, **SMALL)
+
+
+def some_digits(n=8):
+    torch.manual_seed(1)
+    return (torch.rand(n, 784) < 0.2).float(), torch.arange(n) % 10
+
+
+def test_gaussian_terms_equal_torch_distributions():
+    torch.manual_seed(0)
+    mu, logvar, z = torch.randn(3, 50, 6, dtype=torch.float64)
+    q = Independent(Normal(mu, (0.5 * logvar).exp()), 1)
+    standard = Independent(Normal(torch.zeros_like(mu), torch.ones_like(mu)), 1)
+    torch.testing.assert_close(cvae.gaussian_log_density(z, mu, logvar), q.log_prob(z))
+    torch.testing.assert_close(cvae.kl_to_standard(mu, logvar).sum(1), kl_divergence(q, standard))
+    torch.testing.assert_close(
+        cvae.StandardPrior(6).log_prob(z, torch.zeros(50)), standard.log_prob(z)
+    )
+
+
+def test_bernoulli_term_equals_torch_distributions():
+    x, _ = some_digits()
+    logits = 20 * torch.randn(len(x), 784)
+    expected = Bernoulli(logits=logits).log_prob(x).sum(1)
+    torch.testing.assert_close(cvae.bernoulli_log_likelihood(x, logits), expected)
+
+
+def random_mixture(components=5, latent=3):
+    torch.manual_seed(2)
+    prior = cvae.ClassMixturePrior(10, latent, components)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter)
+    return prior
+
+
+def reference(prior, y):
+    scale = (0.5 * prior.logvars[y]).exp()
+    parts = Independent(Normal(prior.means[y], scale), 1)
+    return MixtureSameFamily(Categorical(logits=prior.logits[y]), parts)
+
+
+@pytest.mark.parametrize("components", [1, 5])
+def test_mixture_equals_torch_distributions(components):
+    prior = random_mixture(components)
+    y, z = torch.randint(0, 10, (200,)), 3 * torch.randn(200, 3)
+    expected = reference(prior, y).log_prob(z)
+    torch.testing.assert_close(prior.log_prob(z, y), expected, atol=1e-3, rtol=1e-4)
+
+
+def test_mixture_samples_have_its_mean_and_variance():
+    prior, n = random_mixture(), 40_000
+    y = torch.full((n,), 7)
+    z = prior.sample(y).detach()
+    law = reference(prior, torch.tensor([7]))
+    error = (law.variance[0] / n).sqrt()
+    assert ((z.mean(0) - law.mean[0]).abs() < 5 * error).all()
+    torch.testing.assert_close(prior.variance()[7], law.variance[0])
+    torch.testing.assert_close(z.var(0), law.variance[0], rtol=0.06, atol=0)
+
+
+def test_marginals_integrate_to_one():
+    prior, grid = random_mixture(), torch.linspace(-40, 40, 20_001)
+    z = grid[:, None].expand(-1, 3)
+    density = prior.marginal_log_prob(z, torch.full((len(grid),), 4)).exp()
+    torch.testing.assert_close(torch.trapezoid(density, grid, dim=0), torch.ones(3))
+
+
+def test_monte_carlo_kl_agrees_with_the_closed_form():
+    model, (x, y) = small_model(prior="standard"), some_digits(1)
+    n = 4000
+    _, kl = cvae.elbo_terms(model, x.expand(n, -1), y.expand(n))
+    exact = cvae.kl_to_standard(*model.encode(x, y)).sum()
+    assert abs(kl.mean() - exact) < 5 * kl.std() / math.sqrt(n)
+
+
+@pytest.mark.parametrize(("network", "prior"), KINDS)
+def test_every_parameter_gets_a_gradient(network, prior):
+    model, (x, y) = small_model(network, prior), some_digits(20)
+    sum(term.mean() for term in cvae.elbo_terms(model, x, y)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        if not (prior == "gaussian" and name == "prior.logits"):  # one weight is always 1
+            assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("network", ["patch", "dense"])
+def test_one_code_decodes_alone_as_in_a_batch(network):
+    model, y = small_model(network), torch.arange(10)
+    z = torch.randn(10, SMALL["latent"])
+    alone = torch.cat([model.decode(z[i : i + 1], y[i : i + 1]) for i in range(10)])
+    torch.testing.assert_close(alone, model.decode(z, y), atol=1e-5, rtol=1e-5)
+
+
+def test_the_label_reaches_both_networks():
+    model, (x, _) = small_model(), some_digits(1)
+    z = torch.zeros(1, SMALL["latent"])
+    zero, one = torch.tensor([0]), torch.tensor([1])
+    assert not torch.allclose(model.decode(z, zero), model.decode(z, one))
+    assert not torch.allclose(model.encode(x, zero)[0], model.encode(x, one)[0])
+
+
+def test_bound_tightens_with_samples():
+    """E[-log w mean of k] falls in k, and k = 1 is the -ELBO, within five standard errors."""
+    model, (x, y) = small_model(), some_digits(4)
+    x, y = x.repeat(500, 1), y.repeat(500)
+    with torch.no_grad():
+        single = sum(cvae.elbo_terms(model, x, y))
+    bounds = [cvae.importance_weighted_nll(model, x, y, k) for k in (1, 10, 100)]
+    for looser, tighter in zip([single, *bounds], [*bounds[:1], *bounds[1:]], strict=False):
+        error = (looser.var() + tighter.var()).sqrt() / math.sqrt(len(x))
+        assert tighter.mean() < looser.mean() + 5 * error
+    assert bounds[2].mean() < bounds[0].mean() - 0.1
+
+
+def test_importance_weighted_bound_is_exact_when_q_is_the_posterior():
+    """A decoder that ignores z makes p(z|x,y) = p(z|y); with q = p the bound is exact for any k."""
+    model, (x, y) = small_model(prior="standard"), some_digits(5)
+    with torch.no_grad():
+        for network in (model.encoder.last, model.decoder.dense):
+            network.weight.zero_()
+            network.bias.zero_()
+    logits = model.decode(torch.zeros(5, SMALL["latent"]), y)
+    exact = -cvae.bernoulli_log_likelihood(x, logits)
+    torch.testing.assert_close(cvae.importance_weighted_nll(model, x, y, 3), exact)
+    torch.testing.assert_close(cvae.importance_weighted_nll(model, x, y, 30, rows=7), exact)
+
+
+def test_bfloat16_products_leave_the_bound_unbiased():
+    """Networks in bfloat16 change -ELBO by less than 0.1 % with the same random numbers."""
+    model, (x, y) = small_model(), some_digits(200)
+    values = []
+    for model.bfloat16 in (False, True):
+        torch.manual_seed(3)
+        with torch.no_grad():
+            values.append(sum(cvae.elbo_terms(model, x, y)).mean())
+    assert abs(values[0] - values[1]) < 1e-3 * values[0]
+
+
+@pytest.mark.parametrize("change", [{"width": 10**9}, {"latent": 0}, {"channels": 2.5},
+                                    {"network": "x"}, {"prior": "x"}, {"components": True}])  # fmt: skip
+def test_absurd_shapes_are_refused_before_memory_is_taken(change):
+    with pytest.raises(InputError):
+        digits.build(**{"network": "patch", "prior": "mixture", **SMALL, **change})

@@ -1,0 +1,146 @@
+"""Number to picture, labels to images: the contract, the shipped digits, every bad input."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, run_script
+from matplotlib.image import imread
+
+import ex_1c
+from common import judge, plots
+
+SCRIPT = ROOT / "ex_1c.py"
+
+
+def test_labels_of_any_kind_give_images_and_the_seed_repeats_them():
+    images = ex_1c.generate([2, 0, 2, 3], seed=5)
+    assert images.shape == (4, 28, 28) and images.dtype == np.float32
+    assert images.min() >= 0 and images.max() <= 1
+    kinds = ((2, 0, 2, 3), np.array([2, 0, 2, 3], np.uint8), torch.tensor([2, 0, 2, 3]),
+             [np.int64(2), np.int8(0), 2, 3])  # fmt: skip
+    for labels in kinds:
+        np.testing.assert_array_equal(ex_1c.generate(labels, seed=5), images)
+    assert not np.array_equal(images[0], images[2])  # two versions of the digit 2
+    assert not np.array_equal(ex_1c.generate([2, 0, 2, 3]), ex_1c.generate([2, 0, 2, 3]))
+    assert ex_1c.generate([]).shape == (0, 28, 28)
+    assert ex_1c.generate(range(10)).shape == (10, 28, 28)
+
+
+def test_the_callers_random_numbers_are_left_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    ex_1c.generate([1, 2], seed=9)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("labels", [[10], [-1], [1.0], [2.5], ["1"], "12", [[1, 2]], [True], 7,
+                                    None, [1, None], [2**70], [float("nan")], {1: 2}])  # fmt: skip
+def test_labels_that_are_no_digits_are_refused(labels):
+    with pytest.raises(ValueError, match="labels: "):
+        ex_1c.generate(labels)
+
+
+def test_generated_digits_are_the_ones_asked_for():
+    labels = torch.arange(10).repeat(200)
+    critic, _ = judge.load()
+    read, _ = judge.read(critic, torch.tensor(ex_1c.generate(labels, seed=0)))
+    assert (read == labels).float().mean() >= 0.98
+
+
+def test_a_number_becomes_a_picture(tmp_path):
+    done = run_script([SCRIPT, "2023", "007", "--out-dir", "."], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["figures/ex_1c_2023.png", "figures/ex_1c_007.png"]
+    wide, narrow = (imread(tmp_path / name)[..., 0] for name in done.stdout.split())
+    assert wide.shape[0] == narrow.shape[0] == 32 * 4 and wide.shape[1] > narrow.shape[1]
+    assert wide[0].max() < 0.1  # white on black
+
+
+def test_out_white_samples_and_several_numbers(tmp_path):
+    out = tmp_path / "a b é.png"
+    again = hashlib.sha256()
+    for _ in range(2):
+        done = run_script([SCRIPT, "42", "1", "--samples", "3", "--white", "--out", out], tmp_path)
+        assert done.returncode == 0 and done.stdout.strip() == str(out), done.stderr
+        digest, again = again, hashlib.sha256(out.read_bytes())
+    assert digest.digest() == again.digest()  # the same seed, the same bytes
+    picture = imread(out)[..., 0]
+    assert picture.shape[0] == 6 * 32 * 4 and picture[0].min() > 0.9  # black on white
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_digits_stand_on_one_baseline():
+    rows = plots.number_row(ex_1c.generate([1, 7, 4, 9], seed=1))
+    ink = np.nonzero((rows > plots.INK).any(1))[0]
+    assert ink.max() == 26
+    blank = plots.number_row(np.zeros((1, 28, 28)))
+    assert blank.shape[0] == 32 and blank.max() == 0
+
+
+BAD = ["abc", "-5", "+5", "1.5", "", " 12", "12 ", "1\n", "١٢", "²", "1" * 1001, "0x1F", "1e3"]
+
+
+@pytest.mark.parametrize("number", BAD)
+def test_text_that_is_no_number_takes_one_line(tmp_path, number):
+    one_line(run_script([SCRIPT, number], tmp_path), tmp_path)
+
+
+def one_line(done, folder):
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert done.stdout == "" and done.stderr.count("\n") == 1 and len(done.stderr) < 400
+    assert done.stderr.startswith("ex_1c.py: error: ")
+    assert not list(folder.rglob("*.png")) and not list(folder.rglob("*.tmp"))
+
+
+def test_nothing_to_draw_and_bad_flags_take_one_line(tmp_path):
+    for arguments in ([], ["1", "--samples", "0"], ["1", "--seed", "x"], ["1", "--frobnicate"],
+                      ["1", "--device", "abacus"], ["1", "--threads", "-1"]):  # fmt: skip
+        one_line(run_script([SCRIPT, *arguments], tmp_path), tmp_path)
+
+
+def test_unwritable_places_take_one_line(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    for out in ("file/a.png", "folder", "/proc/nowhere/a.png", "a.xyz", "é" * 200 + ".png"):
+        one_line(run_script([SCRIPT, "1", "--out", out], tmp_path), tmp_path)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "empty", "pickle", "other shape"])
+def test_bad_checkpoints_take_one_line(tmp_path, damage):
+    own = tmp_path / "checkpoints/ex_1b.pt"
+    own.parent.mkdir()
+    shipped = (ROOT / "checkpoints/ex_1b.pt").read_bytes()
+    if damage == "truncated":
+        own.write_bytes(shipped[: len(shipped) // 2])
+    elif damage == "foreign":
+        own.write_bytes((ROOT / "checkpoints/judge.pt").read_bytes())
+    elif damage == "empty":
+        own.write_bytes(b"")
+    elif damage == "pickle":
+        torch.save({"exercise": "ex_1b", "weights": Bomb(str(tmp_path / "ran"))}, own)
+    else:
+        content = torch.load(ROOT / "checkpoints/ex_1b.pt", weights_only=True)
+        torch.save({**content, "model": {**content["model"], "latent": 7}}, own)
+    done = run_script([SCRIPT, "1"], tmp_path)
+    one_line(done, tmp_path)
+    assert "python ex_1b.py" in done.stderr and not (tmp_path / "ran").exists()
+
+
+class Bomb:
+    """An object whose unpickling would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_a_missing_checkpoint_names_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr("common.artifacts.ROOT", tmp_path)
+    with pytest.raises(ValueError, match=r"no checkpoint .*python ex_1b\.py"):
+        ex_1c.generate([1], out_dir=str(tmp_path))

@@ -1,0 +1,126 @@
+"""Digits: the bundled ones, MNIST's files read and damaged, binarisation."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, write_idx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common import mnist
+from common.settings import InputError
+
+
+def test_bundled_digits_are_real_28x28_and_held_out(bundled):
+    assert bundled.train_images.shape == (1500, 28, 28)
+    assert bundled.test_images.shape == (297, 28, 28)
+    assert bundled.train_images.dtype == torch.uint8 and bundled.train_labels.dtype == torch.int64
+    assert torch.bincount(bundled.test_labels).min() >= 28  # every class is held out alike
+    assert "not MNIST" in bundled.source
+    seen = {image.numpy().tobytes() for image in bundled.train_images}
+    assert not any(image.numpy().tobytes() in seen for image in bundled.test_images)
+
+
+def test_files_are_read_as_they_are(small_mnist):
+    data = mnist.load(str(small_mnist))
+    assert data.source == "MNIST"
+    raw = (small_mnist / "MNIST/raw/t10k-images-idx3-ubyte").read_bytes()
+    assert data.test_images.numpy().tobytes() == raw[16:]
+    assert len(data.train_images) == 40 and len(data.test_labels) == 20
+
+
+def test_the_variable_names_the_folder_and_the_flag_wins(small_mnist, tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_ROOT", str(small_mnist))
+    assert len(mnist.load().train_images) == 40
+    monkeypatch.setenv("MNIST_ROOT", str(tmp_path / "nothing"))
+    assert len(mnist.load(str(small_mnist)).train_images) == 40
+
+
+def test_without_files_one_warning_and_other_digits(tmp_path, capsys):
+    data = mnist.load(str(tmp_path), limit=100)
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: ") and warning.count("\n") == 1
+    assert data.source == mnist.BUNDLED and len(data.train_images) == 100
+
+
+def test_a_failed_download_leaves_nothing(tmp_path, monkeypatch, capsys):
+    def refuse(*arguments, **keywords):
+        raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
+
+    monkeypatch.setattr(mnist, "_torchvision_mnist", lambda: refuse)
+    assert mnist.load(str(tmp_path / "new")).source == mnist.BUNDLED
+    assert list((tmp_path / "new").iterdir()) == []
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_torchvision_imports_beside_a_cpu_torch():
+    """In a fresh process, whatever builds of the two are installed."""
+    code = "from common import mnist; print(mnist._torchvision_mnist().__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "MNIST", done.stderr
+
+
+FILES = {"train-images-idx3-ubyte": 16, "train-labels-idx1-ubyte": 8}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(sorted(FILES)), share=st.floats(0, 1, exclude_max=True))
+def test_truncated_files_give_one_clear_error(small_mnist, name, share):
+    path = small_mnist / "MNIST/raw" / name
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(InputError, match=r"train-\* is truncated or damaged"):
+            mnist.read(small_mnist)
+    finally:
+        path.write_bytes(whole)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_heads_give_an_error_or_the_same_digits(small_mnist, data):
+    name = data.draw(st.sampled_from(sorted(FILES)))
+    position = data.draw(st.integers(0, FILES[name] - 1))
+    value = data.draw(st.integers(0, 255))
+    path = small_mnist / "MNIST/raw" / name
+    whole = path.read_bytes()
+    expected = mnist.read(small_mnist)
+    try:
+        path.write_bytes(whole[:position] + bytes([value]) + whole[position + 1 :])
+        try:
+            found = mnist.read(small_mnist)
+        except InputError as error:
+            assert "\n" not in str(error) and "train-*" in str(error)
+        else:
+            assert torch.equal(found.train_images, expected.train_images)
+            assert torch.equal(found.train_labels, expected.train_labels)
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("damage", ["label 10", "other counts", "other size"])
+def test_contents_that_are_no_digits_are_refused(small_mnist, damage):
+    images, labels = np.zeros((5, 28, 28), np.uint8), np.arange(5)
+    if damage == "label 10":
+        labels[2] = 10
+    elif damage == "other counts":
+        labels = labels[:4]
+    else:
+        images = np.zeros((5, 27, 28), np.uint8)
+    write_idx(small_mnist, images, labels)
+    with pytest.raises(InputError, match="damaged"):
+        mnist.read(small_mnist)
+
+
+def test_binarisation_is_exact_at_the_ends_and_unbiased_between():
+    torch.manual_seed(0)
+    grey = torch.arange(256, dtype=torch.uint8).expand(20_000, 256)
+    x = mnist.binarise(grey)
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    assert x[:, 0].sum() == 0 and x[:, 255].min() == 1
+    expected = torch.arange(256) / 255
+    error = (expected * (1 - expected) / len(x)).sqrt()
+    assert ((x.mean(0) - expected).abs() <= 5 * error).all()
