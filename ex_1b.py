@@ -35,14 +35,15 @@ class Settings(Common):
     batch: int = option(256, "digits per step", minimum=1, smoke=100)
     learning_rate: float = option(6e-3, "peak of the one-cycle schedule, per step", minimum=0.0)
     nll_samples: int = option(5000, "importance samples per test digit", minimum=1, smoke=10)
+    beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", minimum=0.0)
     resume: bool = option(False, "go on with the interrupted training of the same settings")
 
 
-def fit(data: mnist.Digits, settings, device, path):
+def fit(data: mnist.Digits, settings, device, path, augment=lambda images: images, bfloat16=True):
     """Train p(x|y) on the training digits of `data`; return the model and its history."""
     model = digits.build(**digits.shape_of(settings)).to(device)
     images, labels = data.train_images.flatten(1).to(device), data.train_labels.to(device)
-    model.bfloat16 = True  # where the hardware is fast at it; the losses stay in float32
+    model.bfloat16 = bfloat16  # products only, where the hardware is fast; losses in float32
     steps = settings.epochs * max(1, len(images) // settings.batch)
     networks, rate = (
         [*model.encoder.parameters(), *model.decoder.parameters()],
@@ -56,10 +57,14 @@ def fit(data: mnist.Digits, settings, device, path):
 
     def loss_terms(step):
         index = training.batch_indices(len(images), settings.batch, step, settings.seed)
-        x, y = mnist.binarise(images[index]), labels[index]
+        x, y = mnist.binarise(augment(images[index])), labels[index]
         reconstruction, kl = (term.mean() for term in cvae.elbo_terms(model, x, y))
-        beta = min(1.0, (step + 1) / (0.1 * steps))  # keeps the latents alive at the start
-        return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
+        warm_up = min(1.0, (step + 1) / (0.1 * steps))  # keeps the latents alive at the start
+        return {
+            "loss": reconstruction + settings.beta * warm_up * kl,
+            "reconstruction": reconstruction,
+            "kl": kl,
+        }
 
     history = training.train(
         model, loss_terms, optimizer, steps=steps, settings=settings, path=path

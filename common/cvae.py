@@ -57,7 +57,8 @@ class PatchEncoder(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(16, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        self.dense = nn.Linear(49 * channels + condition, width)
+        self.dense = nn.Linear(49 * channels, width)
+        self.condition = nn.Linear(condition, width, bias=False)
         self.hidden = ResidualLayer(width)
         self.last = nn.Linear(width, outputs)
 
@@ -65,8 +66,8 @@ class PatchEncoder(nn.Module):
         h = F.pixel_unshuffle(x.view(-1, 1, 28, 28), 4)  # (n, 16, 7, 7)
         h = F.silu(self.first(h.contiguous(memory_format=torch.channels_last)))
         h = h + F.silu(self.second(h))  # (n, channels, 7, 7)
-        h = torch.cat([h.permute(0, 2, 3, 1).flatten(1), c], 1)  # (n, 49 channels + c)
-        return self.last(self.hidden(F.silu(self.dense(h))))  # (n, outputs)
+        h = self.dense(h.permute(0, 2, 3, 1).flatten(1)) + self.condition(c)  # (n, width)
+        return self.last(self.hidden(F.silu(h)))  # (n, outputs)
 
 
 class PatchDecoder(nn.Module):

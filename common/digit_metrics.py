@@ -83,31 +83,41 @@ def nll(model, images, labels, samples: int, seed: int = 0, group: int = 100) ->
     }
 
 
-def judged(model, critic, data: mnist.Digits, epochs: int, seed: int = 0) -> dict:
-    """Let the judge `critic` compare generated digits with real ones; `epochs` trains the CAS.
+def judged(model, critic, data: mnist.Digits, seed: int = 0) -> dict:
+    """Let the judge `critic` compare generated digits, one for each test label, with real ones.
 
-    Beside each number stands what real data score: agreement_real and cas_real are the judge's
-    own accuracy on the test set, fd_floor is training digits against test digits.
+    agreement_real is the judge's own accuracy on the test digits, fd_floor the distance between
+    as many training digits and the test digits.
     """
     torch.manual_seed(step_seed(seed, -4))
-    device = next(model.parameters()).device
     generated = digits.draw(model, data.test_labels)
     read, features = judge.read(critic, generated)
     read_test, features_test = judge.read(critic, data.test_images)
     some = torch.randperm(len(data.train_images))[: len(data.test_images)]
     _, features_train = judge.read(critic, data.train_images[some])
-    synthetic = digits.draw(model, data.train_labels)
-    student = judge.train_judge(
-        synthetic, data.train_labels, epochs=epochs, seed=seed + 1, device=device
-    )
     return {
         "agreement": (read == data.test_labels).float().mean().item(),
         "agreement_real": (read_test == data.test_labels).float().mean().item(),
         "fd": judge.frechet_distance(features, features_test),
         "fd_floor": judge.frechet_distance(features_train, features_test),
+    }
+
+
+def classification_accuracy_score(model, critic, data, epochs: int, seed: int = 0) -> dict:
+    """Train a fresh judge on generated digits only, one for each training label; test it on real.
+
+    cas_real is the accuracy of `critic`, which the same recipe made from the real digits.
+    """
+    torch.manual_seed(step_seed(seed, -6))
+    device = next(model.parameters()).device
+    synthetic = digits.draw(model, data.train_labels)
+    student = judge.train_judge(
+        synthetic, data.train_labels, epochs=epochs, seed=seed + 1, device=device
+    )
+    return {
         "cas": judge.accuracy(student, data.test_images, data.test_labels),
         "cas_real": judge.accuracy(critic, data.test_images, data.test_labels),
-        "generated_for_cas": len(synthetic),
+        "generated": len(synthetic),
     }
 
 

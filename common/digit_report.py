@@ -22,7 +22,8 @@ def measure(model, data: mnist.Digits, settings, history, device) -> dict:
         "test": digit_metrics.elbo(model, *test, seed=seed)
         | digit_metrics.latent_use(model, *test, seed=seed),
         "train": digit_metrics.elbo(model, *train, seed=seed),
-        "judge": digit_metrics.judged(model, critic, data, epochs, seed),
+        "judge": digit_metrics.judged(model, critic, data, seed)
+        | digit_metrics.classification_accuracy_score(model, critic, data, epochs, seed),
         "nearest_training_digit": digit_metrics.memorisation(model, data, seed=seed),
         "test_nll": digit_metrics.nll(model, *test, settings.nll_samples, seed=seed),
     }
@@ -76,9 +77,10 @@ def figures(model, data, settings, metrics, history) -> dict:
     neighbours = judge.as_float(data.train_images[index])
     near = metrics["nearest_training_digit"]
     title = (
-        "generated (odd rows) and the nearest training digit (below each); median distance: "
-        f"generated {near['generated']:.2f},\nreconstructed test digits "
-        f"{near['test_reconstructed']:.2f}, test digits {near['test']:.2f}; {source}"
+        "generated digits and, below each, the nearest training digit\n"
+        f"median distance: generated {near['generated']:.2f}, "
+        f"reconstructed test digits {near['test_reconstructed']:.2f}, "
+        f"test digits {near['test']:.2f}\n{source}"
     )
     pairs = torch.stack([twenty[:10], neighbours[:10], twenty[10:], neighbours[10:]])
     return {

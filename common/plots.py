@@ -40,7 +40,7 @@ def sheet(images, title, row_labels=None):
     images = np.asarray(images)
     rows, columns = images.shape[:2]
     figure, axis = plt.subplots(
-        figsize=(0.55 * columns + 0.8, 0.55 * rows + 0.6), constrained_layout=True
+        figsize=(0.55 * columns + 0.8, 0.55 * rows + 0.7), constrained_layout=True
     )
     picture = images.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28)
     axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
@@ -53,7 +53,7 @@ def sheet(images, title, row_labels=None):
         axis.axvline(x - 0.5, color="0.85", lw=0.5)
     for y in range(28, rows * 28, 28):
         axis.axhline(y - 0.5, color="0.85", lw=0.5)
-    axis.set_title(title, fontsize=9)
+    figure.suptitle(title, fontsize=8)
     return figure
 
 
@@ -102,7 +102,9 @@ def picture(grey, white: bool, scale: int = 4):
 
 def labelled(images, labels, title):
     """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for above each."""
-    figure, axes = plt.subplots(1, len(images), figsize=(0.9 * len(images), 1.5), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(images), figsize=(0.9 * len(images), 1.5), squeeze=False, constrained_layout=True
+    )
     for axis, image, label in zip(axes[0], images, labels, strict=True):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(f"y = {label}", fontsize=9)

@@ -66,7 +66,9 @@ def test_torchvision_imports_beside_a_cpu_torch():
 FILES = {"train-images-idx3-ubyte": 16, "train-labels-idx1-ubyte": 8}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(name=st.sampled_from(sorted(FILES)), share=st.floats(0, 1, exclude_max=True))
 def test_truncated_files_give_one_clear_error(small_mnist, name, share):
     path = small_mnist / "MNIST/raw" / name
@@ -79,7 +81,9 @@ def test_truncated_files_give_one_clear_error(small_mnist, name, share):
         path.write_bytes(whole)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_damaged_heads_give_an_error_or_the_same_digits(small_mnist, data):
     name = data.draw(st.sampled_from(sorted(FILES)))

@@ -1,0 +1,64 @@
+"""What README says is true: its commands run, its links exist, its numbers are the measured ones."""
+
+import json
+import re
+
+import pytest
+from conftest import ROOT, run_script
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted({
+    line.split("#")[0].strip()
+    for line in re.findall(r"^python .+$|`(?:python|python -m) [^`]+`", README, re.MULTILINE)
+    for line in [line.strip("`")]
+})  # fmt: skip
+# Tested elsewhere: --resume (test_training), the benchmarks' own sizes; --show needs a display.
+SKIPPED = ("--resume", "--show", "benchmarks")
+
+
+def test_there_are_commands():
+    assert {"python ex_1b.py", "python ex_1c.py 2023"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not any(s in c for s in SKIPPED)])
+def test_commands_run(command, small_mnist):
+    (small_mnist / "MNIST").rename(small_mnist / "my_digits_MNIST")
+    (small_mnist / "my_digits").mkdir()
+    (small_mnist / "my_digits_MNIST").rename(small_mnist / "my_digits/MNIST")
+    words = command.split()[1:]
+    if words[0].endswith(".py"):
+        words[0] = ROOT / words[0]
+    done = run_script([*words, "--smoke", "--threads", "1"], small_mnist)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_python_example_runs(tmp_path):
+    for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        done = run_script(["-c", code], tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+def test_links_resolve_to_files():
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert targets
+    for target in targets:
+        assert (ROOT / target).is_file(), target
+
+
+def test_the_table_holds_the_measured_numbers():
+    numbers = json.loads((ROOT / "figures/ex_1b.json").read_text())
+    test, judged = numbers["test"], numbers["judge"]
+    for shown in (
+        f"{test['negative_elbo']:.2f}",
+        f"{numbers['test_nll']['nll']:.2f} ± {numbers['test_nll']['standard_error']:.2f}",
+        f"{judged['agreement']:.2%}",
+        f"{judged['fd']:.1f}",
+        f"{judged['fd_floor']:.1f}",
+        f"{judged['cas']:.2%}",
+        f"{judged['cas_real']:.2%}",
+    ):
+        assert shown in README, shown
+
+
+def test_no_measured_table_is_missing_a_number():
+    assert "@" not in re.sub(r"\S+@\S+\.\S+", "", README)
