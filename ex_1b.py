@@ -35,14 +35,18 @@ class Settings(Common):
     batch: int = option(256, "digits per step", minimum=1, smoke=100)
     learning_rate: float = option(6e-3, "peak of the one-cycle schedule, per step", minimum=0.0)
     nll_samples: int = option(5000, "importance samples per test digit", minimum=1, smoke=10)
+    weight_decay: float = option(0.1, "of the networks, decoupled (AdamW)", minimum=0.0)
+    shifted: float = option(
+        0.5, "share of batches moved by up to a pixel, in the first 70 %", minimum=0.0, maximum=1.0
+    )
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", minimum=0.0)
     resume: bool = option(False, "go on with the interrupted training of the same settings")
 
 
-def fit(data: mnist.Digits, settings, device, path, augment=lambda images: images, bfloat16=True):
+def fit(data: mnist.Digits, settings, device, path, bfloat16=True):
     """Train p(x|y) on the training digits of `data`; return the model and its history."""
     model = digits.build(**digits.shape_of(settings)).to(device)
-    images, labels = data.train_images.flatten(1).to(device), data.train_labels.to(device)
+    images, labels = data.train_images.to(device), data.train_labels.to(device)
     model.bfloat16 = bfloat16  # products only, where the hardware is fast; losses in float32
     steps = settings.epochs * max(1, len(images) // settings.batch)
     networks, rate = (
@@ -50,14 +54,17 @@ def fit(data: mnist.Digits, settings, device, path, augment=lambda images: image
         settings.learning_rate,
     )
     groups = [
-        {"params": networks, "lr": rate, "weight_decay": 1e-3},
+        {"params": networks, "lr": rate, "weight_decay": settings.weight_decay},
         {"params": [*model.prior.parameters()], "lr": 5 * rate, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
 
     def loss_terms(step):
         index = training.batch_indices(len(images), settings.batch, step, settings.seed)
-        x, y = mnist.binarise(augment(images[index])), labels[index]
+        x, y = images[index], labels[index]
+        if step < 0.7 * steps and torch.rand(()) < settings.shifted:
+            x = mnist.shift(x, most=1)
+        x = mnist.binarise(x).flatten(1)
         reconstruction, kl = (term.mean() for term in cvae.elbo_terms(model, x, y))
         warm_up = min(1.0, (step + 1) / (0.1 * steps))  # keeps the latents alive at the start
         return {

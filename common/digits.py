@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from common import artifacts, cvae
+from common import artifacts, cvae, networks
 from common.settings import InputError
 
 CLASSES, PIXELS = 10, 784
@@ -34,11 +34,11 @@ def build(*, network, width, channels, latent, prior, components) -> cvae.CVAE:
     if prior not in ("mixture", "gaussian", "standard"):
         raise InputError(f"prior = {prior!r}: must be mixture, gaussian or standard")
     if network == "patch":
-        encoder = cvae.PatchEncoder(CLASSES, channels, width, 2 * latent)
-        decoder = cvae.PatchDecoder(latent, CLASSES, channels, width)
+        encoder = networks.PatchEncoder(CLASSES, channels, width, 2 * latent)
+        decoder = networks.PatchDecoder(latent, CLASSES, channels, width)
     else:
-        encoder = cvae.ResidualMLP(PIXELS, CLASSES, width, 1, 2 * latent)
-        decoder = cvae.ResidualMLP(latent, CLASSES, width, 1, PIXELS)
+        encoder = networks.ResidualMLP(PIXELS, CLASSES, width, 1, 2 * latent)
+        decoder = networks.ResidualMLP(latent, CLASSES, width, 1, PIXELS)
     if prior == "standard":
         prior_net = cvae.StandardPrior(latent)
     else:

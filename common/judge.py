@@ -61,23 +61,16 @@ def train_judge(images, labels, *, epochs=10, batch=256, seed=0, device="cpu") -
         torch.manual_seed(training.step_seed(seed, step))
         optimizer.param_groups[0]["lr"] = 2e-3 * training.one_cycle(step, steps, 0.2)
         index = training.batch_indices(len(images), batch, step, seed)
-        x, target = shift(as_float(images[index]).to(device)), labels[index].to(device)
+        x, target = (
+            mnist.shift(as_float(images[index]).to(device), most=2),
+            labels[index].to(device),
+        )
         with runtime.autocast(device):
             logits = judge(x)
         optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(logits.float(), target).backward()
         optimizer.step()
     return judge.eval()
-
-
-def shift(images: torch.Tensor, most: int = 2) -> torch.Tensor:
-    """Move each image (n, 28, 28) by its own random whole number of pixels, at most `most`."""
-    n, size = len(images), images.shape[-1]
-    padded = F.pad(images, (most,) * 4)
-    dy, dx = torch.randint(0, 2 * most + 1, (2, n, 1), device=images.device)
-    steps = torch.arange(size, device=images.device)
-    rows, columns = (dy + steps)[:, :, None], (dx + steps)[:, None, :]
-    return padded[torch.arange(n, device=images.device)[:, None, None], rows, columns]
 
 
 def as_float(images: torch.Tensor) -> torch.Tensor:

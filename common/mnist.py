@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from common.settings import InputError
 
@@ -152,8 +153,8 @@ def bundled(seed: int = 0, held_out: int = 297) -> Digits:
 
     digits = load_digits()
     small = torch.tensor(digits.images / 16.0, dtype=torch.float32)[:, None]  # (n, 1, 8, 8)
-    box = torch.nn.functional.interpolate(small, size=(20, 20), mode="bicubic", antialias=True)
-    images = torch.nn.functional.pad(box, (4, 4, 4, 4))[:, 0].clamp(0, 1)  # (n, 28, 28)
+    box = F.interpolate(small, size=(20, 20), mode="bicubic", antialias=True)
+    images = F.pad(box, (4, 4, 4, 4))[:, 0].clamp(0, 1)  # (n, 28, 28)
     images = (images * 255).round().to(torch.uint8)
     labels = torch.tensor(digits.target.astype(np.int64))
     first, second = train_test_split(
@@ -170,3 +171,13 @@ def binarise(images: torch.Tensor) -> torch.Tensor:
     """
     uniform = torch.randint(0, 255, images.shape, dtype=torch.uint8, device=images.device)
     return (uniform < images).float()
+
+
+def shift(images: torch.Tensor, most: int) -> torch.Tensor:
+    """Move each image (n, 28, 28) by its own random whole number of pixels, at most `most`."""
+    n, size = len(images), images.shape[-1]
+    padded = F.pad(images, (most,) * 4)
+    dy, dx = torch.randint(0, 2 * most + 1, (2, n, 1), device=images.device)
+    steps = torch.arange(size, device=images.device)
+    rows, columns = (dy + steps)[:, :, None], (dx + steps)[:, None, :]
+    return padded[torch.arange(n, device=images.device)[:, None, None], rows, columns]

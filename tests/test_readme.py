@@ -1,4 +1,4 @@
-"""What README says is true: its commands run, its links exist, its numbers are the measured ones."""
+"""What README says is true: its commands run, its links exist, its numbers are measured."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every script runs with --smoke in an empty folder, without data or network; lint; the shipped files."""
+"""Every script runs with --smoke in an empty folder, without data or network; lint."""
 
 import json
 import subprocess

@@ -67,7 +67,7 @@ def test_resume_refuses_other_settings_and_nothing(tmp_path):
 
 
 def test_a_number_that_is_not_finite_stops_with_the_step(tmp_path):
-    with pytest.raises(InputError, match="step 3: .*nan"):
+    with pytest.raises(InputError, match=r"step 3: .*nan"):
         fit(tmp_path / "a.pt", 5, fail_at=3)
 
 
@@ -99,10 +99,10 @@ def wait_for_steps(process, least):
     shown = ""
     while character := process.stderr.read(1):
         shown += character
-        if character == "s" and (found := re.findall(r" (\d+)/\d+ \[", shown)):
-            if int(found[-1]) >= least:
-                threading.Thread(target=process.stderr.read, daemon=True).start()
-                return int(found[-1])
+        found = re.findall(r" (\d+)/\d+ \[", shown) if character == "s" else []
+        if found and int(found[-1]) >= least:
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            return int(found[-1])
     raise AssertionError(f"ended early: {shown[-500:]}")
 
 
