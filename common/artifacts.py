@@ -10,9 +10,7 @@ import hashlib
 import json
 import math
 import os
-import pickle
 import tempfile
-import zipfile
 from pathlib import Path
 
 import torch
@@ -32,12 +30,11 @@ def write_whole(path: Path, write) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; give the name of a file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is a folder or a device; give the name of a file")
         remove_leftovers(path)
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp"
-        )
+        prefix = f"{_mark(path)}{os.getpid()}."
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
         os.close(handle)
         temporary = Path(name)
         write(temporary)
@@ -61,11 +58,17 @@ def _umask() -> int:
     return current
 
 
+def _mark(path: Path) -> str:
+    """Return how the temporary files of `path` begin: short, and safe in a pattern."""
+    return f".{hashlib.sha256(path.name.encode()).hexdigest()[:12]}."
+
+
 def remove_leftovers(path: Path) -> None:
     """Delete temporary files of `path` whose process is gone (it was killed while writing)."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
+    mark = _mark(path)
+    for left in path.parent.glob(f"{mark}*.tmp"):
         with contextlib.suppress(ValueError, OSError):
-            process = int(left.name.removeprefix(f".{path.name}.").split(".")[0])
+            process = int(left.name.removeprefix(mark).split(".")[0])
             try:
                 os.kill(process, 0)
             except ProcessLookupError:
@@ -73,7 +76,10 @@ def remove_leftovers(path: Path) -> None:
 
 
 def save_checkpoint(path: Path, content: dict) -> Path:
-    """Write the dictionary `content` (tensors, numbers, strings) to `path`, whole."""
+    """Write the dictionary `content` (tensors, numbers, strings) to `path`, whole.
+
+    Raises InputError when the place cannot be written.
+    """
     content = {**content, "torch": str(torch.__version__)}
     return write_whole(path, lambda temporary: torch.save(content, temporary))
 
@@ -89,23 +95,21 @@ def load_checkpoint(path: Path, exercise: str, made_by: str) -> dict:
         raise InputError(f"no checkpoint {path}: {again}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        EOFError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+    except Exception as error:  # damaged bytes reach every part of the unpickler
         raise InputError(f"{path} is damaged or not a checkpoint: {again}") from error
     if not isinstance(content, dict) or content.get("exercise") != exercise:
         found = content.get("exercise", "unknown") if isinstance(content, dict) else "unknown"
         raise InputError(f"{path} is a checkpoint of {found}, not of {exercise}: {again}")
     return content
+
+
+def restore(module: torch.nn.Module, content: dict, path: Path, made_by: str) -> None:
+    """Put content["weights"] into `module`; raise InputError, naming `path`, if they do not fit."""
+    try:
+        module.load_state_dict(content["weights"])
+    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+        what = " ".join(str(error).split())[:100]
+        raise InputError(f"{path} is damaged ({what}): run `{made_by}` to make it") from error
 
 
 def find(name: str, out_dir: str) -> Path:
@@ -132,11 +136,20 @@ def _plain(value):
     return value
 
 
+def picture_format(path: Path) -> str:
+    """Return png, pdf or svg, from the suffix of `path`; raise InputError for another."""
+    kind = Path(path).suffix.lower()
+    if kind not in (".png", ".pdf", ".svg"):
+        raise InputError(f"cannot write {path}: the name must end in .png, .pdf or .svg")
+    return kind[1:]
+
+
 def save_figure(path: Path, figure, dpi: int = 150) -> Path:
-    """Write a matplotlib figure to `path` (format from its suffix, PNG otherwise) and close it."""
-    kind = Path(path).suffix.lstrip(".").lower() or "png"
-    if kind not in figure.canvas.get_supported_filetypes():
-        raise InputError(f"cannot write {path}: unknown picture format; use .png, .pdf or .svg")
+    """Write a matplotlib figure to `path`, whole; the same figure gives the same bytes.
+
+    dpi: pixels per inch of a PNG.  Raises InputError for an unknown format or an unwritable place.
+    """
+    kind = picture_format(path)
     stamp = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
     return write_whole(
         path, lambda temporary: figure.savefig(temporary, format=kind, dpi=dpi, metadata=stamp)

@@ -5,7 +5,7 @@ import math
 import torch
 from tqdm import tqdm
 
-from common import cvae, digits, judge, mnist
+from common import cvae, digits, judge, mnist, runtime
 from common.training import step_seed
 
 
@@ -26,10 +26,11 @@ def elbo(model, images, labels, draws: int = 3, seed: int = 0, batch: int = 1000
     terms = torch.cat(total, 1).view(2, draws, -1).mean(1)  # (2, n)
     loss = terms.sum(0)
     return {
-        "negative_elbo": loss.mean().item(),
-        "standard_error": loss.std().item() / math.sqrt(len(loss)),
-        "reconstruction": terms[0].mean().item(),
-        "kl": terms[1].mean().item(),
+        "negative_elbo_nats": loss.mean().item(),
+        "standard_error_nats": standard_error(loss),
+        "images": len(loss),
+        "reconstruction_nats": terms[0].mean().item(),
+        "kl_nats": terms[1].mean().item(),
     }
 
 
@@ -37,7 +38,7 @@ def elbo(model, images, labels, draws: int = 3, seed: int = 0, batch: int = 1000
 def latent_use(model, images, labels, seed: int = 0) -> dict:
     """Measure what each latent carries, on images (n, 28, 28) uint8, labels (n,).
 
-    kl_per_latent: E[log q(z_d|x,y) - log p(z_d|y)] of the marginals, nats.  active_units: latents
+    kl_per_latent_nats: E[log q(z_d|x,y) - log p(z_d|y)] of the marginals.  active_units: latents
     whose posterior mean varies, within a class, by more than 1 % of the prior's variance (after
     Burda et al. 2016, section 5.2, made free of the prior's scale).
     """
@@ -56,31 +57,51 @@ def latent_use(model, images, labels, seed: int = 0) -> dict:
     within = torch.stack([mu[labels == c].var(0) for c in present])  # (classes, latent)
     share = (within / prior.expand(digits.CLASSES, -1)[present]).mean(0)
     return {
-        "kl_per_latent": torch.cat(kl).mean(0).tolist(),
+        "kl_per_latent_nats": torch.cat(kl).mean(0).tolist(),
         "active_units": int((share > 0.01).sum()),
         "latents": mu.shape[1],
     }
 
 
-def nll(model, images, labels, samples: int, seed: int = 0, group: int = 100) -> dict:
-    """Bound -log p(x|y) by `samples` importance samples an image, in float32: nats per digit."""
-    torch.manual_seed(step_seed(seed, -3))
+def nll(model, images, labels, samples: int, seed: int = 0, checked: int = 200) -> dict:
+    """Bound -log p(x|y) by `samples` importance samples for each image: nats per digit.
+
+    Everything is float32 but, where the processor is fast at bfloat16, the decoder's products.
+    What that rounding changes is measured, not assumed: the first `checked` images are done twice
+    with the same z, and the mean difference is added (two-level Monte Carlo: the result estimates
+    the float32 value without bias).  standard_error counts the images and this difference.
+    """
     device = next(model.parameters()).device
+    fast = runtime.fast_bfloat16(device)
     bar = tqdm(total=len(images), desc=f"NLL, {samples} samples", unit="digit", dynamic_ncols=True)
-    values = []
-    for xs, ys in zip(images.split(group), labels.split(group), strict=True):
-        x = mnist.binarise(xs.to(device)).flatten(1)
-        values.append(cvae.importance_weighted_nll(model, x, ys.to(device), samples).cpu())
-        bar.update(len(xs))
+    values, differences = [], []
+    for i, (image, label) in enumerate(zip(images.split(1), labels.split(1), strict=True)):
+        torch.manual_seed(step_seed(seed, i))
+        x, y = mnist.binarise(image.to(device)).flatten(1), label.to(device)
+        both = []
+        for bfloat16 in (True, False) if fast and i < checked else (fast,):
+            torch.manual_seed(step_seed(seed, -100 - i))
+            both.append(cvae.importance_weighted_nll(model, x, y, samples, bfloat16=bfloat16))
+        values.append(both[0].item())
+        differences.append((both[-1] - both[0]).item())
+        bar.update()
     bar.close()
-    values = torch.cat(values)
-    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    values, differences = torch.tensor(values), torch.tensor(differences[:checked])
+    correction, error = differences.mean().item(), standard_error(differences)
     return {
-        "nll": values.mean().item(),
-        "standard_error": error,
+        "nll_nats": values.mean().item() + correction,
+        "standard_error_nats": math.hypot(standard_error(values), error),
         "samples": samples,
         "images": len(values),
+        "float32_minus_bfloat16_nats": correction,
+        "float32_minus_bfloat16_standard_error_nats": error,
+        "images_in_both": len(differences) if fast else 0,
     }
+
+
+def standard_error(values: torch.Tensor) -> float:
+    """Return the standard error of the mean of values (n,); 0 for a single value."""
+    return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def judged(model, critic, data: mnist.Digits, seed: int = 0) -> dict:
@@ -103,16 +124,17 @@ def judged(model, critic, data: mnist.Digits, seed: int = 0) -> dict:
     }
 
 
-def classification_accuracy_score(model, critic, data, epochs: int, seed: int = 0) -> dict:
+def classification_accuracy_score(model, critic, data, recipe: dict, seed: int = 0) -> dict:
     """Train a fresh judge on generated digits only, one for each training label; test it on real.
 
-    cas_real is the accuracy of `critic`, which the same recipe made from the real digits.
+    recipe: the epochs and the batch by which `critic` was made from the real digits; cas_real is
+    the accuracy of `critic`.
     """
     torch.manual_seed(step_seed(seed, -6))
     device = next(model.parameters()).device
     synthetic = digits.draw(model, data.train_labels)
     student = judge.train_judge(
-        synthetic, data.train_labels, epochs=epochs, seed=seed + 1, device=device
+        synthetic, data.train_labels, **recipe, seed=seed + 1, device=device
     )
     return {
         "cas": judge.accuracy(student, data.test_images, data.test_labels),

@@ -1,7 +1,9 @@
 """The conditional VAE of exercise 1: build it, load it, draw digits from it."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -16,6 +18,13 @@ SHAPE = ("network", "width", "channels", "latent", "prior", "components")
 def shape_of(settings) -> dict:
     """Return what `build` needs, taken from `settings`: {"network": ..., "width": ..., ...}."""
     return {name: getattr(settings, name) for name in SHAPE}
+
+
+def identity(settings, data) -> dict:
+    """Return what makes two trainings on digits `data` the same, for --resume."""
+    free = ("resume", "device", "threads", "data_dir", "out_dir", "nll_samples")
+    same = {name: value for name, value in asdict(settings).items() if name not in free}
+    return same | {"source": data.source, "digits": len(data.train_images)}
 
 
 def build(*, network, width, channels, latent, prior, components) -> cvae.CVAE:
@@ -57,29 +66,33 @@ def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
     content = artifacts.load_checkpoint(path, "ex_1b", MADE_BY)
     try:
         model = build(**content["model"])
-        model.load_state_dict(content["weights"])
-    except (KeyError, TypeError, RuntimeError, AttributeError, InputError) as error:
+    except (KeyError, TypeError, InputError) as error:
         what = str(error).splitlines()[0][:100]
         raise InputError(f"{path} is damaged ({what}): run `{MADE_BY}` to make it") from error
+    artifacts.restore(model, content, path, MADE_BY)
     return model.to(device).eval(), content
 
 
 def as_labels(labels: Sequence[int]) -> torch.Tensor:
     """Return `labels` as an (n,) int64 tensor; raise InputError unless all are integers 0-9."""
+    if isinstance(labels, torch.Tensor):
+        labels = labels.detach().cpu().numpy()
+    mixed = not isinstance(labels, np.ndarray) and isinstance(labels, Sequence)
+    if mixed and any(isinstance(label, bool | np.bool_) for label in labels):
+        raise InputError("labels: give a sequence of integers 0-9, not truth values")
     try:
-        found = torch.as_tensor(labels)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        found = np.asarray(labels)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError("labels: give a sequence of integers 0-9") from error
-    if found.numel() == 0:
+    if found.size == 0 and found.ndim == 1:
         return torch.zeros(0, dtype=torch.int64)
-    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
-    if found.ndim != 1 or not whole:
-        what = f"{str(found.dtype).removeprefix('torch.')} of shape {tuple(found.shape)}"
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        what = f"{found.dtype} of shape {found.shape}"
         raise InputError(f"labels: give a sequence of integers 0-9, not {what}")
     outside = found[(found < 0) | (found > 9)]
     if len(outside):
-        raise InputError(f"labels: {outside[0].item()} is not a digit; give integers 0-9")
-    return found.to("cpu", torch.int64)
+        raise InputError(f"labels: {outside[0]} is not a digit; give integers 0-9")
+    return torch.tensor(found.astype(np.int64))
 
 
 @torch.no_grad()

@@ -9,15 +9,13 @@
 `python -m common.judge` trains the judge on real MNIST and writes checkpoints/judge.pt.
 """
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import linalg
 from torch import nn
-from tqdm import tqdm
 
 from common import artifacts, mnist, runtime, training
 from common.settings import Common, option, parse
@@ -47,29 +45,27 @@ class Judge(nn.Module):
         return self.logits(F.dropout(F.gelu(self.features(images)), 0.3, self.training))
 
 
-def train_judge(images, labels, *, epochs=10, batch=256, seed=0, device="cpu") -> Judge:
-    """Train a fresh judge on images (n, 28, 28) uint8 with labels (n,), shifted by up to 2 pixels.
+def train_judge(images, labels, *, epochs, batch=256, seed=0, device="cpu") -> Judge:
+    """Train a fresh judge on images (n, 28, 28), uint8 or in [0, 1], with labels (n,).
 
-    The same recipe serves the judge itself (real digits) and the CAS (generated digits).
+    Images are shifted by up to 2 pixels.  The same recipe serves the judge itself (real digits)
+    and the CAS (generated digits).
     """
     torch.manual_seed(seed)
-    device = torch.device(device)
+    device, batch = torch.device(device), min(batch, len(images))
     judge = Judge().to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=1e-2)
-    steps = epochs * (len(images) // min(batch, len(images)))
-    for step in tqdm(range(steps), desc="judge", unit="step", dynamic_ncols=True, leave=False):
-        torch.manual_seed(training.step_seed(seed, step))
-        optimizer.param_groups[0]["lr"] = 2e-3 * training.one_cycle(step, steps, 0.2)
+
+    def loss_terms(step):
         index = training.batch_indices(len(images), batch, step, seed)
-        x, target = (
-            mnist.shift(as_float(images[index]).to(device), most=2),
-            labels[index].to(device),
-        )
+        x, target = mnist.shift(as_float(images[index]), most=2), labels[index].to(device)
         with runtime.autocast(device):
-            logits = judge(x)
-        optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(logits.float(), target).backward()
-        optimizer.step()
+            logits = judge(x.to(device))
+        return {"loss": F.cross_entropy(logits.float(), target)}  # nats per digit
+
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=1e-2)
+    steps = epochs * (len(images) // batch)
+    rate = functools.partial(training.one_cycle, warmup=0.2)
+    training.train(judge, loss_terms, optimizer, steps=steps, seed=seed, rate=rate)
     return judge.eval()
 
 
@@ -98,24 +94,27 @@ def accuracy(judge: Judge, images: torch.Tensor, labels: torch.Tensor) -> float:
 def frechet_distance(a: torch.Tensor, b: torch.Tensor) -> float:
     """Return |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) of two feature sets (n, d).
 
-    In the features' own units, squared; 0 for equal Gaussians; needs n > d.
+    In the features' own units, squared; 0 for equal Gaussians; wants n well above d.
     """
-    a, b = a.double().numpy(), b.double().numpy()
-    c_a, c_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = linalg.sqrtm(c_a)
+    a, b = a.double(), b.double()
+    c_a, c_b = torch.cov(a.T), torch.cov(b.T)
+    values, vectors = torch.linalg.eigh(c_a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T  # C_a^(1/2)
     # tr (C_a C_b)^(1/2) = sum of the roots of the eigenvalues of the symmetric C_a^½ C_b C_a^½
-    eigenvalues = linalg.eigvalsh(np.real(root) @ c_b @ np.real(root))
-    cross = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
-    gap = ((a.mean(0) - b.mean(0)) ** 2).sum()
-    return float(max(0.0, gap + np.trace(c_a) + np.trace(c_b) - 2 * cross))
+    cross = torch.linalg.eigvalsh(root @ c_b @ root).clamp(min=0).sqrt().sum()
+    gap = (a.mean(0) - b.mean(0)).square().sum()
+    return (gap + c_a.trace() + c_b.trace() - 2 * cross).clamp(min=0).item()
 
 
 def load(out_dir: str = ".", device="cpu") -> tuple[Judge, dict]:
-    """Return (judge, checkpoint): the one below `out_dir`, else the shipped one."""
+    """Return (judge, checkpoint): the one below `out_dir`, else the shipped one.
+
+    Raises InputError when it is missing, damaged or foreign.
+    """
     path = artifacts.find("checkpoints/judge.pt", out_dir)
     content = artifacts.load_checkpoint(path, "judge", MADE_BY)
     judge = Judge()
-    judge.load_state_dict(content["weights"])
+    artifacts.restore(judge, content, path, MADE_BY)
     return judge.to(device).eval(), content
 
 

@@ -1,5 +1,7 @@
 """Handwritten digits as uint8 tensors in memory: MNIST, or the digits that scikit-learn carries."""
 
+import hashlib
+import http.client
 import os
 import shutil
 import socket
@@ -17,11 +19,12 @@ from common.settings import InputError
 
 MNIST = "MNIST"
 BUNDLED = "scikit-learn digits, 8x8 resampled to 28x28 (not MNIST)"
-RAW = [
-    f"{part}-{kind}"
-    for part in ("train", "t10k")
-    for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
-]
+RAW = {  # the four files and the start of the SHA-256 of the official ones
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351",
+}
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,10 @@ def load(data_dir: str = "", limit: int | None = None) -> Digits:
 
 
 def _first(data: Digits, limit) -> Digits:
+    if limit is None or len(data.train_images) <= limit:
+        return data
     parts = (data.train_images, data.train_labels, data.test_images, data.test_labels)
-    return Digits(*(part[:limit] for part in parts), source=data.source)
+    return Digits(*(part[:limit] for part in parts), source=f"{data.source}, first {limit:,}")
 
 
 def _found(root: Path, limit) -> Digits:
@@ -66,7 +71,10 @@ def has_files(root: Path) -> bool:
 
 
 def read(root: Path) -> Digits:
-    """Read the four files below root/MNIST/raw through torchvision; raise InputError if damaged."""
+    """Read the four files below root/MNIST/raw through torchvision.
+
+    Raises InputError for damaged files, and for sets in which a digit occurs less than twice.
+    """
     parts = []
     for train in (True, False):
         try:
@@ -81,8 +89,19 @@ def read(root: Path) -> Digits:
             raise _damaged(root, train, f"images have the shape {tuple(images.shape)}")
         if labels.shape != images.shape[:1] or not 0 <= labels.min() <= labels.max() <= 9:
             raise _damaged(root, train, "labels do not fit the images, or are outside 0-9")
+        if torch.bincount(labels.long(), minlength=10).min() < 2:
+            raise _damaged(root, train, "some digit occurs less than twice")
         parts += [images.contiguous(), labels.long()]
-    return Digits(*parts, source=MNIST)
+    return Digits(*parts, source=MNIST if _is_official(root) else f"own digits in {root}")
+
+
+def _is_official(root: Path) -> bool:
+    """Tell whether the four files are, byte for byte, those of LeCun, Cortes & Burges."""
+    raw = Path(root) / "MNIST" / "raw"
+    return all(
+        hashlib.sha256((raw / name).read_bytes()).hexdigest().startswith(start)
+        for name, start in RAW.items()
+    )
 
 
 def _damaged(root, train, what):
@@ -121,13 +140,13 @@ def _download(root: Path) -> bool:
         temporary = Path(tempfile.mkdtemp(prefix=".MNIST.", suffix=".tmp", dir=root))
         with _patience(seconds=15):
             _torchvision_mnist()(root=str(temporary), train=True, download=True)
-        target = root / "MNIST"
-        if target.is_dir() and not any(target.rglob("*-ubyte*")):
-            shutil.rmtree(target)
-        (temporary / "MNIST").rename(target)
+        target = root / "MNIST" / "raw"
+        target.mkdir(parents=True, exist_ok=True)
+        for name in RAW:
+            os.replace(temporary / "MNIST" / "raw" / name, target / name)
         return True
-    except (OSError, RuntimeError, EOFError):  # no network, no mirror, wrong checksum, no space
-        return has_files(root)  # another process may have been faster
+    except (OSError, RuntimeError, EOFError, http.client.HTTPException):
+        return False  # no network, no mirror, wrong checksum, no space
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -175,9 +194,6 @@ def binarise(images: torch.Tensor) -> torch.Tensor:
 
 def shift(images: torch.Tensor, most: int) -> torch.Tensor:
     """Move each image (n, 28, 28) by its own random whole number of pixels, at most `most`."""
-    n, size = len(images), images.shape[-1]
-    padded = F.pad(images, (most,) * 4)
-    dy, dx = torch.randint(0, 2 * most + 1, (2, n, 1), device=images.device)
-    steps = torch.arange(size, device=images.device)
-    rows, columns = (dy + steps)[:, :, None], (dx + steps)[:, None, :]
-    return padded[torch.arange(n, device=images.device)[:, None, None], rows, columns]
+    dy, dx = torch.randint(0, 2 * most + 1, (2, len(images)), device=images.device)
+    windows = F.pad(images, (most,) * 4).unfold(1, images.shape[1], 1).unfold(2, images.shape[2], 1)
+    return windows[torch.arange(len(images), device=images.device), dy, dx]  # (n, 28, 28)

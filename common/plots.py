@@ -1,11 +1,9 @@
 """Arrays in, matplotlib figures out; nothing here knows a model or a file."""
 
-import matplotlib
+import sys
+
 import numpy as np
-
-matplotlib.use("Agg")  # works without a display; `show` looks for a window
-
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 INK = 0.35  # grey above which a pixel belongs to the stroke
 
@@ -13,14 +11,15 @@ INK = 0.35  # grey above which a pixel belongs to the stroke
 def learning_curves(history, test, title):
     """Draw -ELBO, its two terms over the steps, and the KL of each latent.
 
-    history: {"step", "loss", "reconstruction", "kl", "beta"} lists of nats per example; test:
-    {"negative_elbo", "kl_per_latent"} of the test set.
+    history: {"step", "reconstruction", "kl"}, lists in nats per digit; test:
+    {"negative_elbo_nats", "kl_per_latent_nats"} of the test set.
     """
-    figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), constrained_layout=True)
+    figure = Figure(figsize=(13, 3.8), layout="constrained")
+    axes = figure.subplots(1, 3)
     steps = np.asarray(history["step"])
     total = np.add(history["reconstruction"], history["kl"])
     axes[0].plot(steps, total, "k-", label="training, as it went")
-    axes[0].axhline(test["negative_elbo"], color="0.5", ls="--", label="test, at the end")
+    axes[0].axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="test, at the end")
     axes[0].set(ylabel="−ELBO [nats per digit]", ylim=(0.96 * total.min(), 1.35 * total.min()))
     axes[1].plot(steps, history["reconstruction"], "k-", label="reconstruction −log p(x|z,y)")
     axes[1].plot(steps, history["kl"], "k:", label="KL(q(z|x,y) ‖ p(z|y))")
@@ -28,7 +27,7 @@ def learning_curves(history, test, title):
     for axis in axes[:2]:
         axis.set_xlabel("training step")
         axis.legend(frameon=False)
-    kl = np.sort(test["kl_per_latent"])[::-1]
+    kl = np.sort(test["kl_per_latent_nats"])[::-1]
     axes[2].bar(np.arange(1, len(kl) + 1), kl, color="0.4")
     axes[2].set(xlabel="latent, sorted", ylabel="KL of its marginal [nats]")
     figure.suptitle(title)
@@ -39,9 +38,8 @@ def sheet(images, title, row_labels=None):
     """Draw images (rows, columns, 28, 28) in [0, 1] as one sheet; optional labels for the rows."""
     images = np.asarray(images)
     rows, columns = images.shape[:2]
-    figure, axis = plt.subplots(
-        figsize=(0.55 * columns + 0.8, 0.55 * rows + 0.7), constrained_layout=True
-    )
+    figure = Figure((0.55 * columns + 0.8, 0.55 * rows + 0.7), layout="constrained")
+    axis = figure.subplots()
     picture = images.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28)
     axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     axis.set_xticks([])
@@ -58,7 +56,7 @@ def sheet(images, title, row_labels=None):
 
 
 def number_row(images, gap: int = 3) -> np.ndarray:
-    """Set digits (n, 28, 28) beside each other on one baseline: float array (28, width).
+    """Set digits (n, 28, 28) beside each other on one baseline: (n, 28, 28) -> (32, width).
 
     Each digit is trimmed to its stroke and moved down or up until its lowest stroke stands on the
     same line; a digit without a stroke keeps its place.
@@ -69,9 +67,10 @@ def number_row(images, gap: int = 3) -> np.ndarray:
         cell = np.zeros((32, 28 + gap), np.float32)
         if len(rows):
             left, right = max(0, columns.min() - 1), min(28, columns.max() + 2)
-            image = np.roll(image, 24 - rows.max(), axis=0)
             cell = np.zeros((32, right - left + gap), np.float32)
-            cell[2:30, : right - left] = image[:, left:right]
+            top = 27 - rows.max()  # the lowest stroke comes to row 27
+            part = image[: 32 - top, left:right]
+            cell[top : top + len(part), : right - left] = part
         else:
             cell[2:30, :28] = image
         cells.append(cell)
@@ -92,7 +91,7 @@ def picture(grey, white: bool, scale: int = 4):
     """
     grey = np.asarray(grey)
     h, w = grey.shape
-    figure = plt.figure(figsize=(w * scale / 100, h * scale / 100), dpi=100, frameon=False)
+    figure = Figure((w * scale / 100, h * scale / 100), dpi=100, frameon=False)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
     cmap = "gray_r" if white else "gray"
@@ -102,9 +101,8 @@ def picture(grey, white: bool, scale: int = 4):
 
 def labelled(images, labels, title):
     """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for above each."""
-    figure, axes = plt.subplots(
-        1, len(images), figsize=(0.9 * len(images), 1.5), squeeze=False, constrained_layout=True
-    )
+    figure = Figure((0.9 * len(images), 1.5), layout="constrained")
+    axes = figure.subplots(1, len(images), squeeze=False)
     for axis, image, label in zip(axes[0], images, labels, strict=True):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(f"y = {label}", fontsize=9)
@@ -114,8 +112,10 @@ def labelled(images, labels, title):
     return figure
 
 
-def show(path):
-    """Open the picture `path` in a window until it is closed; print a line without a display."""
+def show(figures) -> None:
+    """Open `figures` in windows until they are closed; without a display say so."""
+    import matplotlib.pyplot as plt
+
     for backend in ("QtAgg", "TkAgg", "MacOSX"):
         try:
             plt.switch_backend(backend)
@@ -123,10 +123,18 @@ def show(path):
         except (ImportError, RuntimeError):
             continue
     else:
-        print(f"no display here: open {path} yourself")
+        sys.stderr.write("no display here: open the file yourself\n")
         return
-    plt.figure(path.name)
-    plt.imshow(plt.imread(path), cmap="gray", vmin=0, vmax=1)
-    plt.axis("off")
+    for figure in figures:
+        window = plt.figure(figsize=figure.get_size_inches())
+        window.figimage(figure_pixels(figure), resize=True)
     plt.show()
-    plt.switch_backend("Agg")
+
+
+def figure_pixels(figure) -> np.ndarray:
+    """Return `figure` as an RGBA picture (h, w, 4) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())

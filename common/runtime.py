@@ -47,7 +47,7 @@ def pick_device(name: str) -> torch.device:
         return found if found is not None else torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
         reason = str(error).splitlines()[0][:120]
         raise InputError(f"--device {name}: not usable here ({reason}); try --device cpu") from None

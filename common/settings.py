@@ -37,7 +37,7 @@ class Common:
 
     seed: int = option(0, "seed of every random number", minimum=0, maximum=2**31 - 1)
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps: where to compute")
-    threads: int = option(0, "CPU threads; 0 takes the cores that are available", minimum=0)
+    threads: int = option(0, "CPU threads; 0 takes the available cores", minimum=0, maximum=1024)
     data_dir: str = option("", "folder with the data (MNIST: or the variable MNIST_ROOT)")
     out_dir: str = option(".", "checkpoints/ and figures/ are written below it", smoke="smoke")
     smoke: bool = option(False, "tiny sizes, seconds instead of minutes; writes into smoke/")
@@ -48,7 +48,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Write `message` on standard error and leave with exit status 2."""
-        sys.stderr.write(f"{self.prog}: error: {message} (--help lists the options)\n")
+        line = " ".join(message.split())
+        sys.stderr.write(f"{self.prog}: error: {line} (--help lists the options)\n")
         sys.exit(2)
 
 

@@ -6,7 +6,6 @@ A resumed run therefore goes on exactly as the uninterrupted one would have.
 
 import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -14,9 +13,6 @@ from tqdm import tqdm
 
 from common import artifacts, runtime
 from common.settings import InputError
-
-# Where two runs may differ and still be the same training.
-NOT_COMPARED = {"resume", "device", "threads", "data_dir", "out_dir"}
 
 
 def one_cycle(step: int, steps: int, warmup: float = 0.05) -> float:
@@ -48,24 +44,22 @@ def batch_indices(n: int, size: int, step: int, seed: int) -> torch.Tensor:
     return batch_indices.order[position * size : (position + 1) * size]
 
 
-def train(model, loss_terms, optimizer, *, steps, settings, path, rate=one_cycle, save_seconds=20):
+def train(model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=None):
     """Minimise loss_terms(step)["loss"] for `steps` steps; return the history.
 
     model: the module trained.  loss_terms: step -> dict of scalar tensors, "loss" among them.
     optimizer: its groups' learning rates are multiplied by rate(step, steps).
-    settings: dataclass with `seed` and `resume`.  path: the final checkpoint; the state from which
-    `--resume` continues lies beside it as *.resume.pt, and is removed by `finish`.
+    state: a `State` that is saved now and then, or None.
     Returns {"step": [...], term: [...], "seconds": float}, each entry a mean over 1 % of the steps.
-    Raises InputError when a term is not finite, or when there is nothing to resume.
+    Raises InputError when a term is not finite; ends as the signal asks after Ctrl-C or SIGTERM.
     """
-    state = _State(model, optimizer, settings, resume_path(path))
-    if settings.resume:
-        state.load()
+    state = state or State(None, {})
+    state.begin(model, optimizer)
     base = [group["lr"] for group in optimizer.param_groups]
-    started, saved = time.monotonic() - state.seconds, time.monotonic()
+    started = time.monotonic() - state.seconds
     with _progress(steps, state.step) as bar, runtime.signals_between_steps() as signals:
         for step in range(state.step, steps):
-            torch.manual_seed(step_seed(settings.seed, step))
+            torch.manual_seed(step_seed(seed, step))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * rate(step, steps)
             terms = loss_terms(step)
@@ -76,9 +70,8 @@ def train(model, loss_terms, optimizer, *, steps, settings, path, rate=one_cycle
             optimizer.step()
             state.step, state.seconds = step + 1, time.monotonic() - started
             _record(state, values, max(1, steps // 100), bar)
-            if signals or time.monotonic() - saved > save_seconds or step + 1 == steps:
+            if signals or state.due() or step + 1 == steps:
                 state.save(base)
-                saved = time.monotonic()
             if signals:
                 tqdm.write(f"stopped at step {step + 1} of {steps}; --resume goes on from here")
                 runtime.stop(signals[0])
@@ -89,21 +82,13 @@ def _progress(steps, done):
     return tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True, mininterval=0.5)
 
 
-def resume_path(path: Path) -> Path:
-    """Return where the state of an unfinished training lies: ex_1b.pt -> ex_1b.resume.pt."""
-    return Path(path).with_suffix(".resume.pt")
-
-
-def finish(path: Path) -> None:
-    """Remove the state of a training whose checkpoint `path` has been written."""
-    resume_path(path).unlink(missing_ok=True)
-
-
 def _check_finite(values, step, path):
     bad = {key: value for key, value in values.items() if not math.isfinite(value)}
     if bad:
-        kept = f"; the last good state is {path}" if path.is_file() else ""
-        raise InputError(f"step {step}: {bad} is not finite{kept}; lower --learning-rate")
+        kept = f" (state before it: {path})" if path and path.is_file() else ""
+        raise InputError(
+            f"step {step}: {bad} is not finite{kept}; start anew with a lower --learning-rate"
+        )
 
 
 def _record(state, values, every, bar):
@@ -122,38 +107,55 @@ def _record(state, values, every, bar):
     bar.update(0)
 
 
-class _State:
-    """What an interrupted training needs to go on: weights, optimiser, step, history."""
+class State:
+    """What an interrupted training needs to go on, in a file beside the checkpoint it will become.
 
-    def __init__(self, model, optimizer, settings, path):
-        self.model, self.optimizer, self.path = model, optimizer, path
-        self.settings = {k: v for k, v in asdict(settings).items() if k not in NOT_COMPARED}
+    checkpoint: the final file, ex_1b.pt; the state is ex_1b.resume.pt beside it; None keeps none.
+    identity: names and values that must be the same for the training to be the same.
+    resume: go on from the file.  every_seconds: how often it is written.
+    Raises InputError when there is nothing to resume, or when it is another training.
+    """
+
+    def __init__(self, checkpoint, identity: dict, resume: bool = False, every_seconds=20.0):
+        self.path = Path(checkpoint).with_suffix(".resume.pt") if checkpoint else None
+        self.identity, self.every_seconds = identity, every_seconds
         self.step, self.seconds, self.history, self.sums = 0, 0.0, {}, {}
+        self.content, self.saved = self._read() if resume else None, time.monotonic()
 
-    def save(self, base):
-        for group, lr in zip(self.optimizer.param_groups, base, strict=True):
-            group["lr"] = lr
-        content = dict(
-            exercise="unfinished training",
-            settings=self.settings,
-            step=self.step,
-            seconds=self.seconds,
-            history=self.history,
-            sums=dict(self.sums),
-            weights=self.model.state_dict(),
-            optimizer=self.optimizer.state_dict(),
-        )
-        artifacts.save_checkpoint(self.path, content)
-
-    def load(self):
-        content = artifacts.load_checkpoint(
-            self.path, "unfinished training", "the same command without --resume"
-        )
-        for key, now in self.settings.items():
-            if content["settings"].get(key) != now:
-                was = content["settings"].get(key)
+    def _read(self):
+        again = "the same command without --resume"
+        content = artifacts.load_checkpoint(self.path, "unfinished training", again)
+        for key, now in self.identity.items():
+            was = content.get("identity", {}).get(key)
+            if was != now:
                 raise InputError(f"--resume: {self.path} was begun with {key} = {was}, not {now}")
-        self.model.load_state_dict(content["weights"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.step, self.seconds = content["step"], content["seconds"]
-        self.history, self.sums = content["history"], content["sums"]
+        return content
+
+    def begin(self, model, optimizer):
+        """Take over `model` and `optimizer`, and put what was read into them."""
+        self.model, self.optimizer = model, optimizer
+        if self.content:
+            artifacts.restore(model, self.content, self.path, "the same command without --resume")
+            optimizer.load_state_dict(self.content["optimizer"])
+            for name in ("step", "seconds", "history", "sums"):
+                setattr(self, name, self.content[name])
+
+    def due(self) -> bool:
+        """Tell whether it is time to save."""
+        return time.monotonic() - self.saved >= self.every_seconds
+
+    def save(self, learning_rates):
+        """Write the state, whole, with the unscaled `learning_rates` of the optimiser's groups."""
+        if self.path is None:
+            return
+        for group, lr in zip(self.optimizer.param_groups, learning_rates, strict=True):
+            group["lr"] = lr
+        content = {"exercise": "unfinished training", "identity": self.identity}
+        content |= {name: getattr(self, name) for name in ("step", "seconds", "history", "sums")}
+        content |= {"weights": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        artifacts.save_checkpoint(self.path, content)
+        self.saved = time.monotonic()
+
+    def remove(self):
+        """Delete the file: the checkpoint has been written."""
+        self.path.unlink(missing_ok=True)
