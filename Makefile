@@ -6,7 +6,6 @@
 
 PYTHON ?= python3
 BIN    := .venv/bin
-DATA   := $(if $(MNIST_ROOT),--data-dir "$(MNIST_ROOT)")
 
 .PHONY: answers test train bench help clean
 .DEFAULT_GOAL := answers
@@ -14,8 +13,7 @@ DATA   := $(if $(MNIST_ROOT),--data-dir "$(MNIST_ROOT)")
 answers: .venv/.answers-ready  ## set up, and answer every exercise from the shipped checkpoints
 	$(BIN)/python ex_1c.py 2023
 	$(BIN)/python ex_1c.py --examples
-	@echo "Written: figures/ex_1c_2023.png, figures/ex_1c.png, figures/ex_1c.json"
-	@echo "As shipped: figures/ex_1b*.png, figures/ex_1b.json (make train makes them anew)"
+	@echo "As shipped, made anew by make train: figures/ex_1b*.png, figures/ex_1b.json"
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 	$(BIN)/python -m pytest

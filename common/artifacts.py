@@ -120,17 +120,18 @@ def find(name: str, out_dir: str) -> Path:
 
 def save_json(path: Path, content: dict) -> Path:
     """Write `content` as sorted, indented JSON with six significant digits, whole."""
-    text = json.dumps(_plain(content), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    text = json.dumps(plain(content), indent=1, sort_keys=True, allow_nan=False) + "\n"
     return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def _plain(value):
+def plain(value):
+    """Return `value` as JSON will hold it: six significant digits, null for what is not finite."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
@@ -144,15 +145,15 @@ def picture_format(path: Path) -> str:
     return kind[1:]
 
 
-def save_figure(path: Path, figure, dpi: int = 150) -> Path:
+def save_figure(path: Path, figure) -> Path:
     """Write a matplotlib figure to `path`, whole; the same figure gives the same bytes.
 
-    dpi: pixels per inch of a PNG.  Raises InputError for an unknown format or an unwritable place.
+    A PNG has the figure's dpi.  Raises InputError for an unknown format or an unwritable place.
     """
     kind = picture_format(path)
     stamp = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
     return write_whole(
-        path, lambda temporary: figure.savefig(temporary, format=kind, dpi=dpi, metadata=stamp)
+        path, lambda temporary: figure.savefig(temporary, format=kind, dpi="figure", metadata=stamp)
     )
 
 

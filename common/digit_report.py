@@ -98,3 +98,18 @@ def figures(model, data, settings, metrics, history) -> dict:
         ),
         "ex_1b_nearest": plots.sheet(pairs, title, ["generated", "nearest"] * 2),
     }
+
+
+def examples(images, labels, settings) -> tuple:
+    """Return the labelled sheet of images (n, 28, 28) and what the judge reads in them."""
+    critic, _ = judge.load(settings.out_dir)
+    _, content = digits.load(settings.out_dir)
+    metrics = {
+        "labels": labels,
+        "read_by_judge": judge.read(critic, torch.tensor(images))[0].tolist(),
+        "source": content["source"],
+        "seed": settings.seed,
+        "checkpoint_sha256": artifacts.sha256(artifacts.find(digits.NAME, settings.out_dir)),
+    }
+    title = f"Generated digits; training data: {content['source']}"
+    return plots.labelled(images, labels, title), metrics

@@ -1,6 +1,8 @@
 """The conditional VAE of exercise 1: build it, load it, draw digits from it."""
 
+import re
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import numpy as np
@@ -93,6 +95,25 @@ def as_labels(labels: Sequence[int]) -> torch.Tensor:
     if len(outside):
         raise InputError(f"labels: {outside[0]} is not a digit; give integers 0-9")
     return torch.tensor(found.astype(np.int64))
+
+
+def checked(number: str) -> str:
+    """Return `number` if it is 1 to 1,000 ASCII digits, else raise InputError."""
+    if not re.fullmatch("[0-9]{1,1000}", number):
+        shown = number if len(number) <= 20 else number[:20] + "..."
+        raise InputError(f"{shown!r} is not a number: give 1 to 1,000 of the digits 0-9")
+    return number
+
+
+@contextmanager
+def own_random_numbers(seed: int | None, device):
+    """Seed torch in the block (None: from the system); the caller's state stays as it was."""
+    device = torch.device(device)
+    index = torch.cuda.current_device() if device.index is None and device.type == "cuda" else 0
+    devices = [device.index or index] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.seed() if seed is None else torch.manual_seed(seed)
+        yield
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 from matplotlib.figure import Figure
 
+DPI = 150
 INK = 0.35  # grey above which a pixel belongs to the stroke
 
 
@@ -14,7 +15,7 @@ def learning_curves(history, test, title):
     history: {"step", "reconstruction", "kl"}, lists in nats per digit; test:
     {"negative_elbo_nats", "kl_per_latent_nats"} of the test set.
     """
-    figure = Figure(figsize=(13, 3.8), layout="constrained")
+    figure = Figure((13, 3.8), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, 3)
     steps = np.asarray(history["step"])
     total = np.add(history["reconstruction"], history["kl"])
@@ -38,7 +39,7 @@ def sheet(images, title, row_labels=None):
     """Draw images (rows, columns, 28, 28) in [0, 1] as one sheet; optional labels for the rows."""
     images = np.asarray(images)
     rows, columns = images.shape[:2]
-    figure = Figure((0.55 * columns + 0.8, 0.55 * rows + 0.7), layout="constrained")
+    figure = Figure((0.55 * columns + 0.8, 0.55 * rows + 0.7), dpi=DPI, layout="constrained")
     axis = figure.subplots()
     picture = images.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28)
     axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
@@ -84,14 +85,14 @@ def stacked_rows(rows) -> np.ndarray:
     return np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
 
 
-def picture(grey, white: bool, scale: int = 4):
-    """Make a figure that is exactly the array `grey` (h, w) in [0, 1], `scale` pixels a pixel.
+def picture(rows, white: bool, scale: int = 4):
+    """Make a figure that is exactly the number rows (32, width_i) in [0, 1] below each other.
 
-    white: black strokes on a white background instead of white on black.
+    white: black strokes on white instead of white on black.  scale: pixels of the PNG a pixel.
     """
-    grey = np.asarray(grey)
+    grey = stacked_rows(rows)
     h, w = grey.shape
-    figure = Figure((w * scale / 100, h * scale / 100), dpi=100, frameon=False)
+    figure = Figure((w * scale / DPI, h * scale / DPI), dpi=DPI, frameon=False)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
     cmap = "gray_r" if white else "gray"
@@ -101,7 +102,7 @@ def picture(grey, white: bool, scale: int = 4):
 
 def labelled(images, labels, title):
     """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for above each."""
-    figure = Figure((0.9 * len(images), 1.5), layout="constrained")
+    figure = Figure((0.9 * len(images), 1.5), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, len(images), squeeze=False)
     for axis, image, label in zip(axes[0], images, labels, strict=True):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")

@@ -68,7 +68,8 @@ def parse(settings_class, description, argv=None, positional=None):
             parser.add_argument(name, metavar=metavar, nargs=nargs, default=UNSET, help=help)
         else:
             _add_flag(parser, field)
-    given = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not UNSET}
+    found = vars(parser.parse_args(argv)).items()
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in found if v is not UNSET}
     for field in fields:
         smoke = field.metadata["smoke"]
         if given.get("smoke") and field.name not in given and smoke is not UNSET:

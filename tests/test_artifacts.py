@@ -25,7 +25,8 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
-    dead, living = tmp_path / ".a.json.999999999.x.tmp", tmp_path / f".a.json.{os.getpid()}.x.tmp"
+    mark = artifacts._mark(tmp_path / "a.json")
+    dead, living = tmp_path / f"{mark}999999999.x.tmp", tmp_path / f"{mark}{os.getpid()}.x.tmp"
     dead.touch()
     living.touch()
     artifacts.save_json(tmp_path / "a.json", {})
@@ -36,7 +37,7 @@ def test_json_is_sorted_rounded_and_never_nan(tmp_path):
     content = {"b": float("nan"), "a": torch.tensor([1 / 3]), 1: (True, None, 2)}
     text = artifacts.save_json(tmp_path / "a.json", content).read_text()
     assert json.loads(text) == {"1": [True, None, 2], "a": [0.333333], "b": None}
-    assert (tmp_path / "a.json").stat().st_mode & 0o077 == 0o044 & ~artifacts._umask() | 0
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o666 & ~artifacts._umask()
 
 
 def test_checkpoints_come_back_and_know_their_exercise(tmp_path):
@@ -97,3 +98,16 @@ def test_shift_moves_every_image_by_at_most_two_pixels():
     at = mnist.shift(images, most=2).nonzero()
     assert len(at) == 500 and at[:, 1].unique().tolist() == [8, 9, 10, 11, 12]
     assert at[:, 2].unique().tolist() == [10, 11, 12, 13, 14]
+
+
+def test_weights_that_do_not_fit_name_the_file_and_the_command(tmp_path):
+    shape = {"weights": {"weight": torch.ones(2, 2), "bias": torch.ones(2)}}
+    for content in ({}, {"weights": 3}, {"weights": {}}, shape):
+        with pytest.raises(InputError, match=r"a\.pt is damaged .*python x\.py"):
+            artifacts.restore(torch.nn.Linear(3, 1), content, tmp_path / "a.pt", "python x.py")
+
+
+def test_a_long_name_and_one_with_stars_can_be_written(tmp_path):
+    for name in ("x" * 250 + ".txt", "**[a].txt"):
+        path = artifacts.write_whole(tmp_path / name, lambda temporary: temporary.write_text("x"))
+        assert path.read_text() == "x"

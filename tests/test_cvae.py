@@ -13,7 +13,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from common import cvae, digits
+from common import cvae, digits, runtime
 from common.settings import InputError
 
 SMALL = dict(width=32, channels=8, latent=6, components=4)
@@ -123,17 +123,49 @@ def test_the_label_reaches_both_networks():
     assert not torch.allclose(model.encode(x, zero)[0], model.encode(x, one)[0])
 
 
+@pytest.mark.parametrize("prior", ["mixture", "standard"])
+def test_elbo_terms_are_the_formula(prior):
+    """With the same z, both terms equal those of torch.distributions."""
+    model, (x, y) = small_model(prior=prior), some_digits()
+    torch.manual_seed(5)
+    reconstruction, kl = cvae.elbo_terms(model, x, y)
+    torch.manual_seed(5)
+    mu, logvar = model.encode(x, y)
+    q = Independent(Normal(mu, (0.5 * logvar).exp()), 1)
+    z = q.rsample()
+    p = (
+        reference(model.prior, y)
+        if prior == "mixture"
+        else Independent(Normal(torch.zeros_like(mu), torch.ones_like(mu)), 1)
+    )
+    expected = -Independent(Bernoulli(logits=model.decode(z, y)), 1).log_prob(x)
+    torch.testing.assert_close(reconstruction, expected)
+    torch.testing.assert_close(kl, q.log_prob(z) - p.log_prob(z), atol=1e-3, rtol=1e-4)
+
+
 def test_bound_tightens_with_samples():
-    """E[-log w mean of k] falls in k, and k = 1 is the -ELBO, within five standard errors."""
+    """One sample gives the -ELBO, more give less, each within five standard errors."""
     model, (x, y) = small_model(), some_digits(4)
-    x, y = x.repeat(500, 1), y.repeat(500)
+    x, y = x.repeat(250, 1), y.repeat(250)
     with torch.no_grad():
-        single = sum(cvae.elbo_terms(model, x, y))
-    bounds = [cvae.importance_weighted_nll(model, x, y, k) for k in (1, 10, 100)]
-    for looser, tighter in zip([single, *bounds], [*bounds[:1], *bounds[1:]], strict=False):
-        error = (looser.var() + tighter.var()).sqrt() / math.sqrt(len(x))
-        assert tighter.mean() < looser.mean() + 5 * error
-    assert bounds[2].mean() < bounds[0].mean() - 0.1
+        elbo = sum(cvae.elbo_terms(model, x, y))
+    one, ten, hundred = (cvae.importance_weighted_nll(model, x, y, k) for k in (1, 10, 100))
+
+    def error(a, b):
+        return 5 * ((a.var() + b.var()) / len(x)).sqrt()
+
+    assert abs(one.mean() - elbo.mean()) < error(one, elbo)
+    assert hundred.mean() < ten.mean() + error(hundred, ten)
+    assert hundred.mean() < one.mean() - 0.1
+
+
+def test_more_samples_than_rows_are_the_same_bound():
+    """Chunks only bound the memory: with one z repeated the result does not depend on `rows`."""
+    model, (x, y) = small_model(), some_digits(3)
+    torch.manual_seed(0)
+    whole = cvae.importance_weighted_nll(model, x, y, 2000, rows=2000)
+    parts = cvae.importance_weighted_nll(model, x, y, 2000, rows=300)
+    assert (whole - parts).abs().max() < 1.0  # other z, the same estimate
 
 
 def test_importance_weighted_bound_is_exact_when_q_is_the_posterior():
@@ -149,8 +181,11 @@ def test_importance_weighted_bound_is_exact_when_q_is_the_posterior():
     torch.testing.assert_close(cvae.importance_weighted_nll(model, x, y, 30, rows=7), exact)
 
 
-def test_bfloat16_products_leave_the_bound_unbiased():
-    """Networks in bfloat16 change -ELBO by less than 0.1 % with the same random numbers."""
+@pytest.mark.skipif(
+    not runtime.fast_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions here"
+)
+def test_bfloat16_products_change_the_bound_by_less_than_a_thousandth():
+    """The same random numbers, the networks' products rounded."""
     model, (x, y) = small_model(), some_digits(200)
     values = []
     for model.bfloat16 in (False, True):

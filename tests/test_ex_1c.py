@@ -14,12 +14,23 @@ from common import judge, plots
 SCRIPT = ROOT / "ex_1c.py"
 
 
+LABELS = [
+    [10], [-1], [1.0], [2.5], ["1"], "12", [[1, 2]], [True], [True, 2], 7, None, [1, None],
+    [2**70], [float("nan")], {1: 2}, torch.tensor([1.5]), torch.tensor([True]), np.array(3),
+]  # fmt: skip
+
+
 def test_labels_of_any_kind_give_images_and_the_seed_repeats_them():
     images = ex_1c.generate([2, 0, 2, 3], seed=5)
     assert images.shape == (4, 28, 28) and images.dtype == np.float32
     assert images.min() >= 0 and images.max() <= 1
-    kinds = ((2, 0, 2, 3), np.array([2, 0, 2, 3], np.uint8), torch.tensor([2, 0, 2, 3]),
-             [np.int64(2), np.int8(0), 2, 3])  # fmt: skip
+    kinds = [
+        (2, 0, 2, 3),
+        np.array([2, 0, 2, 3], np.uint64),
+        np.array([3, 2, 0, 2])[::-1],
+        torch.tensor([2, 0, 2, 3]),
+        [np.int64(2), np.int8(0), 2, 3],
+    ]
     for labels in kinds:
         np.testing.assert_array_equal(ex_1c.generate(labels, seed=5), images)
     assert not np.array_equal(images[0], images[2])  # two versions of the digit 2
@@ -36,8 +47,7 @@ def test_the_callers_random_numbers_are_left_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("labels", [[10], [-1], [1.0], [2.5], ["1"], "12", [[1, 2]], [True], 7,
-                                    None, [1, None], [2**70], [float("nan")], {1: 2}])  # fmt: skip
+@pytest.mark.parametrize("labels", LABELS)
 def test_labels_that_are_no_digits_are_refused(labels):
     with pytest.raises(ValueError, match="labels: "):
         ex_1c.generate(labels)
@@ -72,12 +82,28 @@ def test_out_white_samples_and_several_numbers(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
-def test_digits_stand_on_one_baseline():
-    rows = plots.number_row(ex_1c.generate([1, 7, 4, 9], seed=1))
-    ink = np.nonzero((rows > plots.INK).any(1))[0]
-    assert ink.max() == 26
+def test_every_digit_stands_on_the_baseline():
+    images = ex_1c.generate([1, 7, 4, 9], seed=1)
+    images[0] = np.roll(images[0], 3, axis=0)
+    images[1, 27, 10:18] = 1  # ink in the last row
+    for image in images:
+        row = plots.number_row([image])
+        assert np.nonzero((row > plots.INK).any(1))[0].max() == 27
     blank = plots.number_row(np.zeros((1, 28, 28)))
     assert blank.shape[0] == 32 and blank.max() == 0
+
+
+def test_digits_are_new_for_every_number_and_row(tmp_path):
+    settings = ex_1c.Settings(numbers=("77", "77"), samples=2)
+    rows = [row for _, row in ex_1c.rows_of(settings, "cpu")]
+    assert len(rows) == 4
+    assert len({row.tobytes() for row in rows}) == 4
+
+
+def test_a_thousand_digits_are_a_number(tmp_path):
+    done = run_script([SCRIPT, "12345" * 200, "--out-dir", "."], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert imread(tmp_path / done.stdout.strip()).shape[1] > 40_000
 
 
 BAD = ["abc", "-5", "+5", "1.5", "", " 12", "12 ", "1\n", "١٢", "²", "1" * 1001, "0x1F", "1e3"]
@@ -97,14 +123,18 @@ def one_line(done, folder):
 
 def test_nothing_to_draw_and_bad_flags_take_one_line(tmp_path):
     for arguments in ([], ["1", "--samples", "0"], ["1", "--seed", "x"], ["1", "--frobnicate"],
-                      ["1", "--device", "abacus"], ["1", "--threads", "-1"]):  # fmt: skip
+                      ["1", "--device", "abacus"], ["1", "--device", "meta"],
+                      ["1", "--threads", "-1"], ["1", "--threads", "9" * 30], ["--out", "a.png"],
+                      ["1" * 1000, "--samples", "1000"], ["1", "--a\nb"]):  # fmt: skip
         one_line(run_script([SCRIPT, *arguments], tmp_path), tmp_path)
 
 
 def test_unwritable_places_take_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
-    (tmp_path / "folder").mkdir()
-    for out in ("file/a.png", "folder", "/proc/nowhere/a.png", "a.xyz", "é" * 200 + ".png"):
+    (tmp_path / "folder.png").mkdir()
+    places = ("file/a.png", "folder.png", "/proc/nowhere/a.png", "a.xyz", "a.pgf", "a", "/dev/null",
+              "é" * 200 + ".png", "**")  # fmt: skip
+    for out in places:
         one_line(run_script([SCRIPT, "1", "--out", out], tmp_path), tmp_path)
     assert (tmp_path / "file").read_text() == "x"
 

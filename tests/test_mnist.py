@@ -1,7 +1,9 @@
 """Digits: the bundled ones, MNIST's files read and damaged, binarisation."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def test_bundled_digits_are_real_28x28_and_held_out(bundled):
 
 def test_files_are_read_as_they_are(small_mnist):
     data = mnist.load(str(small_mnist))
-    assert data.source == "MNIST"
+    assert data.source == f"own digits in {small_mnist}"
     raw = (small_mnist / "MNIST/raw/t10k-images-idx3-ubyte").read_bytes()
     assert data.test_images.numpy().tobytes() == raw[16:]
     assert len(data.train_images) == 40 and len(data.test_labels) == 20
@@ -52,8 +54,28 @@ def test_a_failed_download_leaves_nothing(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(mnist, "_torchvision_mnist", lambda: refuse)
     assert mnist.load(str(tmp_path / "new")).source == mnist.BUNDLED
-    assert list((tmp_path / "new").iterdir()) == []
+    assert list((tmp_path / "new").iterdir()) == []  # no half-written file
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_download_completes_a_folder_with_missing_files(small_mnist, tmp_path, monkeypatch):
+    source, target = small_mnist, tmp_path / "target"
+    shutil.copytree(source / "MNIST", target / "MNIST")
+    (target / "MNIST/raw/t10k-labels-idx1-ubyte").unlink()
+    real = mnist._torchvision_mnist()
+
+    def fake(root, train, download):
+        if download:
+            shutil.copytree(source / "MNIST", Path(root) / "MNIST")
+        return real(root=root, train=train, download=False)
+
+    monkeypatch.setattr(mnist, "_torchvision_mnist", lambda: fake)
+    assert len(mnist.load(str(target)).test_labels) == 20
+    assert [path.name for path in target.iterdir()] == ["MNIST"]
+
+
+def test_real_digits_are_known_by_their_checksums(real_mnist):
+    assert real_mnist.source == "MNIST" and len(real_mnist.train_images) == 60_000
 
 
 def test_torchvision_imports_beside_a_cpu_torch():
@@ -105,15 +127,17 @@ def test_damaged_heads_give_an_error_or_the_same_digits(small_mnist, data):
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize("damage", ["label 10", "other counts", "other size"])
+@pytest.mark.parametrize("damage", ["label 10", "other counts", "other size", "no 7"])
 def test_contents_that_are_no_digits_are_refused(small_mnist, damage):
-    images, labels = np.zeros((5, 28, 28), np.uint8), np.arange(5)
+    images, labels = np.zeros((30, 28, 28), np.uint8), np.arange(30) % 10
     if damage == "label 10":
         labels[2] = 10
     elif damage == "other counts":
-        labels = labels[:4]
+        labels = labels[:29]
+    elif damage == "no 7":
+        labels[labels == 7] = 1
     else:
-        images = np.zeros((5, 27, 28), np.uint8)
+        images = np.zeros((30, 27, 28), np.uint8)
     write_idx(small_mnist, images, labels)
     with pytest.raises(InputError, match="damaged"):
         mnist.read(small_mnist)

@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import ROOT, run_script
 
-from common import artifacts
+from common import artifacts, digit_metrics, digits, judge
 
 # script: (arguments, files that must be there afterwards)
 SMOKE = {
@@ -49,10 +49,17 @@ def test_importing_has_no_effect(script, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_judge_trains_in_smoke_size(tmp_path):
-    done = run_script(["-m", "common.judge", "--smoke", "--threads", "1"], tmp_path)
+MODULES = {
+    "common.judge": "checkpoints/judge.pt",
+    "benchmarks.ex_1b_ablation": "figures/ex_1b_ablation.json",
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_with_a_command_run_in_smoke_size(module, tmp_path):
+    done = run_script(["-m", module, "--smoke", "--threads", "1"], tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "smoke/checkpoints/judge.pt").exists()
+    assert (tmp_path / "smoke" / MODULES[module]).exists()
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
@@ -68,6 +75,15 @@ def test_imports_go_one_way():
         text = path.read_text()
         assert "import ex_" not in text and "from ex_" not in text, path
         assert "data_loader" not in text and "umap" not in text, path
+
+
+def test_the_shipped_model_is_as_good_as_its_numbers_on_real_digits(real_mnist):
+    """-ELBO of all test digits, measured anew with other random numbers; and the judge."""
+    model, content = digits.load()
+    images, labels = real_mnist.test_images, real_mnist.test_labels
+    found = digit_metrics.elbo(model, images, labels, draws=1, seed=99)["negative_elbo_nats"]
+    assert abs(found - content["metrics"]["test"]["negative_elbo_nats"]) < 0.3
+    assert judge.accuracy(judge.load()[0], images, labels) >= 0.99
 
 
 def test_shipped_numbers_belong_to_the_shipped_checkpoints():

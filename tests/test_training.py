@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 
 import pytest
 import torch
@@ -16,54 +15,68 @@ from common import training
 from common.settings import InputError
 
 
-@dataclass(frozen=True)
-class Settings:
-    seed: int = 0
-    resume: bool = False
-    width: int = 3
-
-
-def fit(path, steps, settings=None, fail_at=None, stop_at=None):
-    """Fit a line to noise; optionally fail or be signalled at a step."""
+def fit(path, steps, *, seed=0, fail_at=None, at=None, signalled=None, **keywords):
+    """Fit a line to noise; optionally be signalled, or meet a nan, at a step."""
     torch.manual_seed(0)
     model = torch.nn.Linear(4, 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
 
     def loss_terms(step):
-        if step == stop_at:
-            os.kill(os.getpid(), signal.SIGINT)
+        if step == at:
+            os.kill(os.getpid(), signalled)
         loss = (model(torch.randn(8, 4)) - 1).square().mean()
         return {"loss": loss * (torch.nan if step == fail_at else 1.0)}
 
-    settings = settings or Settings()
-    history = training.train(
-        model, loss_terms, optimizer, steps=steps, settings=settings, path=path
-    )
+    state = training.State(path, **{"identity": {"width": 3}, **keywords})
+    history = training.train(model, loss_terms, optimizer, steps=steps, seed=seed, state=state)
     return model.state_dict(), history
 
 
-def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path):
-    whole, history = fit(tmp_path / "a.pt", 200)
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "b.pt", 200, stop_at=77)
-    resumed, again = fit(tmp_path / "b.pt", 200, Settings(resume=True))
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    assert {**history, "seconds": 0} == {**again, "seconds": 0}
+def assert_same_run(first, second):
+    assert all(torch.equal(first[0][key], second[0][key]) for key in first[0])
+    assert {**first[1], "seconds": 0} == {**second[1], "seconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("signalled", "end"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, signalled, end):
+    whole = fit(tmp_path / "a.pt", 200)
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(end):
+        fit(tmp_path / "b.pt", 200, at=77, signalled=signalled)
+    assert handlers == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    assert_same_run(whole, fit(tmp_path / "b.pt", 200, resume=True))
+
+
+def test_a_killed_run_resumes_from_its_last_periodic_save(tmp_path):
+    """SIGKILL at step 77 of a run that saves at every step; nothing but the loop has saved it."""
+    code = (
+        "import signal, test_training as t; from pathlib import Path;"
+        "t.fit(Path('b.pt'), 200, at=77, signalled=signal.SIGKILL, every_seconds=0)"
+    )
+    done = run_script(["-c", code], tmp_path, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}")
+    assert done.returncode == -signal.SIGKILL
+    assert torch.load(tmp_path / "b.resume.pt", weights_only=True)["step"] == 77
+    torch.set_num_threads(1)
+    whole = fit(tmp_path / "a.pt", 200)
+    assert_same_run(whole, fit(tmp_path / "b.pt", 200, resume=True))
 
 
 def test_another_seed_gives_other_weights(tmp_path):
-    assert not torch.equal(
-        fit(tmp_path / "a.pt", 5)[0]["weight"],
-        fit(tmp_path / "b.pt", 5, Settings(seed=1))[0]["weight"],
-    )
+    first, second = fit(None, 5), fit(None, 5, seed=1)
+    assert not torch.equal(first[0]["weight"], second[0]["weight"])
 
 
-def test_resume_refuses_other_settings_and_nothing(tmp_path):
+def test_resume_refuses_another_training_and_nothing(tmp_path):
     with pytest.raises(InputError, match="no checkpoint"):
-        fit(tmp_path / "a.pt", 5, Settings(resume=True))
+        fit(tmp_path / "a.pt", 5, resume=True)
     fit(tmp_path / "a.pt", 5)
     with pytest.raises(InputError, match="width = 3, not 4"):
-        fit(tmp_path / "a.pt", 5, Settings(resume=True, width=4))
+        fit(tmp_path / "a.pt", 5, resume=True, identity={"width": 4})
+    torch.save({"exercise": "unfinished training"}, tmp_path / "a.resume.pt")
+    with pytest.raises(InputError, match="damaged"):
+        fit(tmp_path / "a.pt", 5, resume=True, identity={})
 
 
 def test_a_number_that_is_not_finite_stops_with_the_step(tmp_path):
@@ -90,8 +103,9 @@ def start(folder, *more):
     """Start ex_1b.py in the background, without MNIST."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MNIST_ROOT": str(folder)}
     command = [sys.executable, ROOT / "ex_1b.py", *LONG, "--out-dir", folder, *more]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True, bufsize=1)  # fmt: skip
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for_steps(process, least):
@@ -99,7 +113,7 @@ def wait_for_steps(process, least):
     shown = ""
     while character := process.stderr.read(1):
         shown += character
-        found = re.findall(r" (\d+)/\d+ \[", shown) if character == "s" else []
+        found = re.findall(r" (\d+)/900 \[", shown) if character == "s" else []
         if found and int(found[-1]) >= least:
             threading.Thread(target=process.stderr.read, daemon=True).start()
             return int(found[-1])
@@ -110,17 +124,17 @@ def test_ex_1b_stopped_and_killed_in_mid_epoch_resumes_to_the_same_weights(tmp_p
     """SIGTERM keeps the state and gives status 143; SIGKILL loses nothing that was saved."""
     done = run_script([ROOT / "ex_1b.py", *LONG, "--out-dir", "whole"], tmp_path)
     assert done.returncode == 0, done.stderr
-    cut = tmp_path / "cut"
-    process = start(cut)
-    step = wait_for_steps(process, 100)
-    process.terminate()
-    assert process.wait(60) == 143
-    assert (cut / "checkpoints/ex_1b.resume.pt").exists()
-    process = start(cut, "--resume")
-    assert wait_for_steps(process, step + 100) > step
-    process.kill()
-    assert process.wait(60) == -signal.SIGKILL
-    assert not (cut / "checkpoints/ex_1b.pt").exists()
+    cut, step = tmp_path / "cut", 0
+    for end, more in ((signal.SIGTERM, []), (signal.SIGKILL, ["--resume"])):
+        process = start(cut, *more)
+        try:
+            step = wait_for_steps(process, step + 100)
+            process.send_signal(end)
+            assert process.wait(60) == (143 if end == signal.SIGTERM else -signal.SIGKILL)
+        finally:
+            process.kill()
+        assert (cut / "checkpoints/ex_1b.resume.pt").exists()
+        assert not (cut / "checkpoints/ex_1b.pt").exists()
     done = run_script([ROOT / "ex_1b.py", *LONG, "--out-dir", cut, "--resume"], tmp_path)
     assert done.returncode == 0, done.stderr
     whole, resumed = (
