@@ -34,6 +34,8 @@ clean:  ## remove the environment and the caches
 
 # A stamp is newer than its requirements exactly when the environment holds them.
 .venv/.answers-ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@

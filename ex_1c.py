@@ -43,8 +43,8 @@ def generate(
     0-9, or when there is no checkpoint below `out_dir` nor among the shipped ones.
     """
     labels = digits.as_labels(labels)
-    model, _ = digits.load(out_dir, device)
     with digits.own_random_numbers(seed, device):
+        model, _ = digits.load(out_dir, device)
         return digits.draw(model, labels).numpy()
 
 

@@ -4,6 +4,7 @@ The randomness of step t depends on (seed, t) alone: the generators are seeded a
 A resumed run therefore goes on exactly as the uninterrupted one would have.
 """
 
+import functools
 import math
 import time
 from pathlib import Path
@@ -37,11 +38,13 @@ def batch_indices(n: int, size: int, step: int, seed: int) -> torch.Tensor:
     """
     size = min(size, n)
     epoch, position = divmod(step, n // size)
+    return _permutation(n, seed, epoch)[position * size : (position + 1) * size]
+
+
+@functools.lru_cache(maxsize=2)
+def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(step_seed(seed, -1 - epoch))
-    if getattr(batch_indices, "key", None) != (n, seed, epoch):  # one permutation an epoch
-        batch_indices.key = (n, seed, epoch)
-        batch_indices.order = torch.randperm(n, generator=generator)
-    return batch_indices.order[position * size : (position + 1) * size]
+    return torch.randperm(n, generator=generator)
 
 
 def train(model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=None):

@@ -1,6 +1,7 @@
 """Number to picture, labels to images: the contract, the shipped digits, every bad input."""
 
 import hashlib
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from conftest import ROOT, run_script
 from matplotlib.image import imread
 
 import ex_1c
-from common import judge, plots
+from common import judge, plots, runtime
 
 SCRIPT = ROOT / "ex_1c.py"
 
@@ -109,33 +110,54 @@ def test_a_thousand_digits_are_a_number(tmp_path):
 BAD = ["abc", "-5", "+5", "1.5", "", " 12", "12 ", "1\n", "١٢", "²", "1" * 1001, "0x1F", "1e3"]
 
 
+@pytest.fixture
+def bad(tmp_path, monkeypatch, capsys):
+    """Run the script with arguments it must refuse: one line, status 2, nothing written."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
+        with pytest.raises(SystemExit) as end:
+            runtime.run(ex_1c.main)
+        one_line(end.value.code, *capsys.readouterr(), tmp_path)
+
+    return run
+
+
+def one_line(status, out, err, folder):
+    assert status == 2, (status, err)
+    assert out == "" and err.count("\n") == 1 and len(err) < 400
+    assert err.startswith("ex_1c.py: error: ")
+    left = [path for path in folder.rglob("*") if path.suffix in (".png", ".tmp")]
+    assert not [path for path in left if path.is_file()]
+
+
 @pytest.mark.parametrize("number", BAD)
-def test_text_that_is_no_number_takes_one_line(tmp_path, number):
-    one_line(run_script([SCRIPT, number], tmp_path), tmp_path)
+def test_text_that_is_no_number_takes_one_line(number, bad):
+    bad(number)
 
 
-def one_line(done, folder):
-    assert done.returncode == 2, (done.returncode, done.stderr)
-    assert done.stdout == "" and done.stderr.count("\n") == 1 and len(done.stderr) < 400
-    assert done.stderr.startswith("ex_1c.py: error: ")
-    assert not list(folder.rglob("*.png")) and not list(folder.rglob("*.tmp"))
+FLAGS = [
+    [], ["1", "--samples", "0"], ["1", "--seed", "x"], ["1", "--frobnicate"], ["--out", "a.png"],
+    ["1", "--device", "abacus"], ["1", "--device", "meta"], ["1", "--threads", "-1"],
+    ["1", "--threads", "9" * 30], ["1" * 1000, "--samples", "1000"], ["1", "--a\nb"],
+]  # fmt: skip
 
 
-def test_nothing_to_draw_and_bad_flags_take_one_line(tmp_path):
-    for arguments in ([], ["1", "--samples", "0"], ["1", "--seed", "x"], ["1", "--frobnicate"],
-                      ["1", "--device", "abacus"], ["1", "--device", "meta"],
-                      ["1", "--threads", "-1"], ["1", "--threads", "9" * 30], ["--out", "a.png"],
-                      ["1" * 1000, "--samples", "1000"], ["1", "--a\nb"]):  # fmt: skip
-        one_line(run_script([SCRIPT, *arguments], tmp_path), tmp_path)
+@pytest.mark.parametrize("arguments", FLAGS)
+def test_nothing_to_draw_and_bad_flags_take_one_line(arguments, bad):
+    bad(*arguments)
 
 
-def test_unwritable_places_take_one_line(tmp_path):
+PLACES = ["file/a.png", "folder.png", "/proc/nowhere/a.png", "a.xyz", "a.pgf", "a", "/dev/null",
+          "é" * 200 + ".png", "**"]  # fmt: skip
+
+
+@pytest.mark.parametrize("out", PLACES)
+def test_unwritable_places_take_one_line(out, bad, tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder.png").mkdir()
-    places = ("file/a.png", "folder.png", "/proc/nowhere/a.png", "a.xyz", "a.pgf", "a", "/dev/null",
-              "é" * 200 + ".png", "**")  # fmt: skip
-    for out in places:
-        one_line(run_script([SCRIPT, "1", "--out", out], tmp_path), tmp_path)
+    bad("1", "--out", out)
     assert (tmp_path / "file").read_text() == "x"
 
 
@@ -156,7 +178,7 @@ def test_bad_checkpoints_take_one_line(tmp_path, damage):
         content = torch.load(ROOT / "checkpoints/ex_1b.pt", weights_only=True)
         torch.save({**content, "model": {**content["model"], "latent": 7}}, own)
     done = run_script([SCRIPT, "1"], tmp_path)
-    one_line(done, tmp_path)
+    one_line(done.returncode, done.stdout, done.stderr, tmp_path)
     assert "python ex_1b.py" in done.stderr and not (tmp_path / "ran").exists()
 
 

@@ -45,7 +45,7 @@ def test_without_files_one_warning_and_other_digits(tmp_path, capsys):
     data = mnist.load(str(tmp_path), limit=100)
     warning = capsys.readouterr().err
     assert warning.startswith("warning: ") and warning.count("\n") == 1
-    assert data.source == mnist.BUNDLED and len(data.train_images) == 100
+    assert data.source == f"{mnist.BUNDLED}, first 100" and len(data.train_images) == 100
 
 
 def test_a_failed_download_leaves_nothing(tmp_path, monkeypatch, capsys):

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 import torch
@@ -115,7 +114,6 @@ def wait_for_steps(process, least):
         shown += character
         found = re.findall(r" (\d+)/900 \[", shown) if character == "s" else []
         if found and int(found[-1]) >= least:
-            threading.Thread(target=process.stderr.read, daemon=True).start()
             return int(found[-1])
     raise AssertionError(f"ended early: {shown[-500:]}")
 
@@ -133,6 +131,7 @@ def test_ex_1b_stopped_and_killed_in_mid_epoch_resumes_to_the_same_weights(tmp_p
             assert process.wait(60) == (143 if end == signal.SIGTERM else -signal.SIGKILL)
         finally:
             process.kill()
+            process.stderr.close()
         assert (cut / "checkpoints/ex_1b.resume.pt").exists()
         assert not (cut / "checkpoints/ex_1b.pt").exists()
     done = run_script([ROOT / "ex_1b.py", *LONG, "--out-dir", cut, "--resume"], tmp_path)
