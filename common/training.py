@@ -6,6 +6,7 @@ A resumed run therefore goes on exactly as the uninterrupted one would have.
 
 import functools
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -76,7 +77,8 @@ def train(model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=No
             if signals or state.due() or step + 1 == steps:
                 state.save(base)
             if signals:
-                tqdm.write(f"stopped at step {step + 1} of {steps}; --resume goes on from here")
+                hint = "; --resume goes on from here" if state.path else ""
+                tqdm.write(f"stopped at step {step + 1} of {steps}{hint}", file=sys.stderr)
                 runtime.stop(signals[0])
     return {**state.history, "seconds": state.seconds}
 
