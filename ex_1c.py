@@ -28,24 +28,26 @@ class Settings(Common):
     numbers: tuple = option((), "numbers to draw, such as 2023 or 007")
     out: str = option("", "picture to write (.png, .pdf, .svg); all numbers in one, a row each")
     samples: int = option(1, "versions of each number, a row each", minimum=1, maximum=1000)
+    temperature: float = option(1.0, "spread of z; 1 is p(z|y)", minimum=0.0, maximum=10.0)
     white: bool = option(False, "black digits on white instead of white on black")
     show: bool = option(False, "also open the picture in a window")
     examples: bool = option(False, "write the labelled sheet: [0, 2], and all ten digits")
 
 
 def generate(
-    labels: Sequence[int], seed: int | None = None, out_dir: str = ".", device="cpu"
+    labels: Sequence[int], seed: int | None = None, out_dir=".", device="cpu", temperature=1.0
 ) -> np.ndarray:
     """Draw one new digit for each label: n integers 0-9 -> (n, 28, 28) float32 in [0, 1].
 
     labels: list, tuple, array or tensor.  seed: the same seed gives the same digits; None gives
-    new ones at each call.  Raises InputError (a ValueError) for a label that is not an integer
-    0-9, or when there is no checkpoint below `out_dir` nor among the shipped ones.
+    new ones at each call.  temperature: below 1 gives more typical, less varied digits.
+    Raises InputError (a ValueError) for a label that is not an integer 0-9, or when there is no
+    checkpoint below `out_dir` nor among the shipped ones.
     """
     labels = digits.as_labels(labels)
     with digits.own_random_numbers(seed, device):
         model, _ = digits.load(out_dir, device)
-        return digits.draw(model, labels).numpy()
+        return digits.draw(model, labels, temperature).numpy()
 
 
 def rows_of(settings, device) -> list[tuple[str, np.ndarray]]:
@@ -54,7 +56,7 @@ def rows_of(settings, device) -> list[tuple[str, np.ndarray]]:
     if sum(map(len, wanted)) > MOST:
         raise InputError(f"too many digits for one picture: at most {MOST:,}")
     labels = [int(digit) for digit in "".join(wanted)]
-    images = iter(generate(labels, settings.seed, settings.out_dir, device))
+    images = iter(generate(labels, settings.seed, settings.out_dir, device, settings.temperature))
     return [(number, plots.number_row([next(images) for _ in number])) for number in wanted]
 
 

@@ -33,9 +33,9 @@ class StandardPrior(nn.Module):
         """Return log p(z_d|y) of each latent d alone: (n, latent), (n,) -> (n, latent) nats."""
         return -0.5 * (z * z + LOG_2PI)
 
-    def sample(self, y: torch.Tensor) -> torch.Tensor:
-        """Draw one z for each condition: y (n,) -> (n, latent)."""
-        return torch.randn(len(y), self.latent, device=y.device)
+    def sample(self, y: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Draw one z for each condition, its deviation times `temperature`: (n,) -> (n, latent)."""
+        return temperature * torch.randn(len(y), self.latent, device=y.device)
 
     def variance(self) -> torch.Tensor:
         """Return the variance of each latent under p(z|y): (1, latent)."""
@@ -80,11 +80,15 @@ class ClassMixturePrior(nn.Module):
         each = -0.5 * ((z[:, None] - mean) ** 2 * (-logvar).exp() + logvar + LOG_2PI)
         return (w + each).logsumexp(1)
 
-    def sample(self, y: torch.Tensor) -> torch.Tensor:
-        """Draw one z for each label: y (n,) int64 -> (n, latent)."""
+    def sample(self, y: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Draw one z for each label: y (n,) int64 -> (n, latent).
+
+        temperature: scales the deviation inside a component; 1 draws from p(z|y) itself, less
+        gives more typical and less varied digits.
+        """
         k = torch.multinomial(self.logits.softmax(1)[y], 1).squeeze(1)  # (n,)
         scale = (0.5 * self.logvars.clamp(-8, 4)[y, k]).exp()
-        return self.means[y, k] + scale * torch.randn_like(scale)
+        return self.means[y, k] + temperature * scale * torch.randn_like(scale)
 
     def variance(self) -> torch.Tensor:
         """Return the variance of each latent under p(z|y): (classes, latent)."""

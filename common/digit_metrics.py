@@ -104,14 +104,14 @@ def standard_error(values: torch.Tensor) -> float:
     return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
-def judged(model, critic, data: mnist.Digits, seed: int = 0) -> dict:
+def judged(model, critic, data: mnist.Digits, seed: int = 0, temperature: float = 1.0) -> dict:
     """Let the judge `critic` compare generated digits, one for each test label, with real ones.
 
     agreement_real is the judge's own accuracy on the test digits, fd_floor the distance between
     as many training digits and the test digits.
     """
     torch.manual_seed(step_seed(seed, -4))
-    generated = digits.draw(model, data.test_labels)
+    generated = digits.draw(model, data.test_labels, temperature)
     read, features = judge.read(critic, generated)
     read_test, features_test = judge.read(critic, data.test_images)
     some = torch.randperm(len(data.train_images))[: len(data.test_images)]

@@ -117,10 +117,13 @@ def own_random_numbers(seed: int | None, device):
 
 
 @torch.no_grad()
-def draw(model: cvae.CVAE, labels: torch.Tensor, batch: int = 1000) -> torch.Tensor:
-    """Draw z ~ p(z|y) and return E[x|z,y] for each label: (n,) -> (n, 28, 28) float32 in [0, 1]."""
+def draw(model: cvae.CVAE, labels: torch.Tensor, temperature: float = 1.0, batch: int = 1000):
+    """Draw z ~ p(z|y) and return E[x|z,y] for each label: (n,) -> (n, 28, 28) float32 in [0, 1].
+
+    temperature: see `cvae.ClassMixturePrior.sample`; 1 is the model itself.
+    """
     device = next(model.parameters()).device
     images = []
     for y in labels.to(device).split(batch):
-        images.append(model.decode(model.prior.sample(y), y).sigmoid().cpu())
+        images.append(model.decode(model.prior.sample(y, temperature), y).sigmoid().cpu())
     return torch.cat(images).view(-1, 28, 28) if images else torch.zeros(0, 28, 28)
