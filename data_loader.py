@@ -1,0 +1,133 @@
+"""Read the light curves of exercise 2 as the assignment's loader does: two dictionaries.
+
+    x, y = data_loader.dataloader("data")
+    x["12345_05"]   (n, 300) relative magnification, one light curve a row
+    y["12345_05"]   (n, 4)   [k, g, s, p] of that file, the same in every row
+
+The folder holds labels.dat (white space, header map_id disc_id k g s p, one row for each file) and
+the files {map_id}/{disc_id:02d}.dat (comma separated, no header, 300 values a row).  In the terms
+of microlensing maps k, g, s are convergence, shear and smooth-matter fraction, and p the size of
+the source; that reading of the names is an inference.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+SAMPLES = 300  # values in a light curve
+LABELS = ("k", "g", "s", "p")
+
+
+def dataloader(rootdir) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return (x, y): key "mapid_discid" -> curves (n, 300) and labels (n, 4), both float64.
+
+    Raises ValueError, naming the file and the line, for anything missing, not numeric, not finite,
+    negative, of another length than 300, listed twice, or outside `rootdir`.
+    """
+    root, x, y = Path(rootdir), {}, {}
+    for line, map_id, disc_id, values in read_labels(root / "labels.dat"):
+        key, where = f"{map_id}_{disc_id:02d}", f"{root / 'labels.dat'}, line {line}"
+        if key in x:
+            raise ValueError(f"{where}: {key} is listed twice")
+        path = root / map_id / f"{disc_id:02d}.dat"
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise ValueError(f"{where}: {path} lies outside {root}")
+        if not path.is_file():
+            raise ValueError(f"{where}: there is no file {path}")
+        x[key] = read_curves(path)
+        y[key] = np.tile(values, (len(x[key]), 1))  # (n, 4)
+    return x, y
+
+
+def read_labels(path) -> list[tuple[int, str, int, np.ndarray]]:
+    """Return (line, map_id, disc_id, [k, g, s, p]) for each row; columns by their names.
+
+    Raises ValueError, naming file and line, for a missing column, a short row or a bad value.
+    """
+    path, rows, columns = Path(path), [], None
+    for line, text in enumerate(_text(path).splitlines(), start=1):
+        words, where = text.split(), f"{path}, line {line}"
+        if not words:
+            continue
+        if columns is None:
+            columns = _columns(words, where)
+            width = len(words)
+            continue
+        if len(words) != width:
+            raise ValueError(f"{where}: {len(words)} values under {width} column names")
+        map_id, disc_id = (words[columns[name]] for name in ("map_id", "disc_id"))
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", map_id):
+            raise ValueError(f"{where}: map_id {map_id[:40]!r} is not the name of a folder here")
+        if not re.fullmatch(r"[0-9]{1,9}", disc_id):
+            raise ValueError(f"{where}: disc_id {disc_id[:40]!r} is not a whole number")
+        values = [_number(words[columns[name]], name, where) for name in LABELS]
+        rows.append((line, map_id, int(disc_id), np.array(values)))
+    if not rows:
+        raise ValueError(f"{path}, line 1: no rows below the header map_id disc_id k g s p")
+    return rows
+
+
+def _columns(words, where):
+    for name in ("map_id", "disc_id", *LABELS):
+        if words.count(name) != 1:
+            raise ValueError(f"{where}: the header needs the column {name} once")
+    return {name: column for column, name in enumerate(words)}
+
+
+def _number(word, name, where):
+    try:
+        value = float(word)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise ValueError(f"{where}: {name} = {word[:40]!r} is not a finite number")
+    return value
+
+
+def read_curves(path) -> np.ndarray:
+    """Return the light curves of one file: (n, 300) float64, exactly the numbers written.
+
+    Raises ValueError, naming file and line, for what is not 300 finite numbers >= 0 in every row.
+    """
+    text = _text(path)
+    try:
+        lines = [line for line in text.splitlines() if line.strip()]
+        curves = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None) if lines else np.empty(0)
+        if curves.ndim == 2 and curves.shape[1] == SAMPLES and _all_finite_and_positive(curves):
+            return curves
+    except ValueError:
+        pass
+    raise ValueError(_complaint(Path(path), text))
+
+
+def _all_finite_and_positive(curves) -> bool:
+    return bool(curves.min() >= 0 and curves.max() < np.inf)  # False for nan, too
+
+
+def _complaint(path, text) -> str:
+    """Say what is wrong with a file of curves, and in which line: slow, and only then."""
+    for line, row in enumerate(text.splitlines(), start=1):
+        words, where = row.split(","), f"{path}, line {line}"
+        if not row.strip():
+            continue
+        if len(words) != SAMPLES:
+            return f"{where}: {len(words)} values instead of {SAMPLES}"
+        for column, word in enumerate(words, start=1):
+            try:
+                value = float(word)
+            except ValueError:
+                return f"{where}: value {column}, {word.strip()[:40]!r}, is not a number"
+            if not 0 <= value < np.inf:
+                return f"{where}: value {column}, {word.strip()[:40]!r}, is not finite and >= 0"
+    return f"{path}, line 1: no light curves, or text that NumPy cannot read"
+
+
+def _text(path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not text") from error

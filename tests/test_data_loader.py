@@ -1,0 +1,130 @@
+"""The assignment's loader: what is written comes back exactly; damage is named by file and line."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import data_loader
+
+HEADER = "map_id disc_id k g s p"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two files of three curves, as the assignment lays them out."""
+    write(tmp_path, "12345", 5, curves())
+    write(tmp_path, "12345", 25, curves(1))
+    rows = ["12345 5 0.4 0.4 0 0.195695", "12345 25 0.4 0.4 0 5.62"]
+    (tmp_path / "labels.dat").write_text("\n".join([HEADER, *rows]) + "\n")
+    return tmp_path
+
+
+def curves(seed=0):
+    return np.random.default_rng(seed).lognormal(size=(3, 300))
+
+
+def write(root, map_id, disc_id, values):
+    path = root / map_id / f"{disc_id:02d}.dat"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(",".join(map(repr, map(float, row))) for row in values) + "\n")
+    return path
+
+
+def test_every_digit_comes_back(folder):
+    x, y = data_loader.dataloader(folder)
+    assert list(x) == list(y) == ["12345_05", "12345_25"]
+    np.testing.assert_array_equal(x["12345_05"], curves())
+    np.testing.assert_array_equal(x["12345_25"], curves(1))
+    np.testing.assert_array_equal(y["12345_05"], [[0.4, 0.4, 0, 0.195695]] * 3)
+    assert x["12345_05"].dtype == y["12345_05"].dtype == np.float64
+
+
+def test_columns_are_found_by_name_and_white_space_is_free(folder):
+    text = "\ufeff\r\np\tdisc_id note s g k map_id\r\n\r\n0.195695\t5 x 0 0.3 0.4 12345\r\n\r\n"
+    (folder / "labels.dat").write_bytes(text.encode())
+    file = folder / "12345/05.dat"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    x, y = data_loader.dataloader(str(folder))
+    np.testing.assert_array_equal(x["12345_05"], curves())
+    np.testing.assert_array_equal(y["12345_05"][0], [0.4, 0.3, 0, 0.195695])
+
+
+LABELS = {
+    "": "line 1: no rows",
+    HEADER: "line 1: no rows",
+    "map_id disc_id k g s\n12345 5 1 1 1": "line 1: the header needs the column p once",
+    f"{HEADER} p\n12345 5 1 1 1 1 1": "line 1: the header needs the column p once",
+    f"{HEADER}\n12345 5 1 1 1": "line 2: 5 values under 6",
+    f"{HEADER}\n\n12345 5 1 x 1 1": "line 3: g = 'x' is not a finite",
+    f"{HEADER}\n12345 5 1 1 nan 1": "line 2: s = 'nan' is not a finite",
+    f"{HEADER}\n12345 5 1 1 1 1e999": "line 2: p = '1e999' is not a finite",
+    f"{HEADER}\n12345 5.0 1 1 1 1": "line 2: disc_id '5.0'",
+    f"{HEADER}\n12345 7 1 1 1 1": "line 2: there is no file",
+    f"{HEADER}\n12345 5 1 1 1 1\n12345 05 1 1 1 1": "line 3: 12345_05 is listed twice",
+    f"{HEADER}\n../x 5 1 1 1 1": "line 2: map_id '../x'",
+    f"{HEADER}\n/etc 5 1 1 1 1": "line 2: map_id '/etc'",
+    f"{HEADER}\nout 5 1 1 1 1": "line 2: .* lies outside",
+}
+
+
+@pytest.mark.parametrize("text", LABELS)
+def test_bad_labels_are_named_by_line(folder, tmp_path_factory, text):
+    outside = tmp_path_factory.mktemp("outside")
+    write(outside, ".", 5, curves())
+    (folder / "out").symlink_to(outside)
+    (folder / "labels.dat").write_text(text)
+    with pytest.raises(ValueError, match=rf"labels\.dat, {LABELS[text]}"):
+        data_loader.dataloader(folder)
+
+
+ROW = ",".join(["1"] * 300)
+CURVES = {
+    "": "line 1: no light curves",
+    ROW + "\n" + ROW[2:]: "line 2: 299 values",
+    ROW + "\n\n" + ROW + ",1": "line 3: 301 values",
+    ROW + "\n" + "x" + ROW[1:]: "line 2: value 1, 'x', is not a number",
+    "nan" + ROW[1:]: "line 1: value 1, 'nan', is not finite",
+    ROW[:-1] + "inf": "line 1: value 300, 'inf', is not finite",
+    ROW[:-1] + "-1": "line 1: value 300, '-1', is not finite and >= 0",
+    ROW[:-1] + "1e999": "line 1: value 300, '1e999', is not finite",
+    ROW.replace(",", " "): "line 1: 1 values instead of 300",
+    ROW[:-1]: "line 1: value 300, '', is not a number",
+}
+
+
+@pytest.mark.parametrize("text", CURVES)
+def test_bad_curves_are_named_by_line(folder, text):
+    (folder / "12345/05.dat").write_text(text)
+    with pytest.raises(ValueError, match=rf"05\.dat, {CURVES[text]}"):
+        data_loader.dataloader(folder)
+
+
+def test_missing_and_binary_files_are_named(folder):
+    (folder / "12345/05.dat").write_bytes(b"1,2\n\xff\xfe")
+    with pytest.raises(ValueError, match=r"05\.dat, line 2: not text"):
+        data_loader.dataloader(folder)
+    with pytest.raises(ValueError, match=r"labels\.dat: cannot be read"):
+        data_loader.dataloader(folder / "nowhere")
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_damage_gives_an_error_with_a_line_or_numbers_that_are_there(folder, data):
+    path = folder / data.draw(st.sampled_from(["labels.dat", "12345/05.dat"]))
+    whole = path.read_bytes()
+    start = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(start, min(len(whole), start + 50)))
+    damaged = whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:]
+    try:
+        path.write_bytes(damaged)
+        try:
+            x, _ = data_loader.dataloader(folder)
+        except ValueError as error:
+            assert "dat" in str(error) and "line" in str(error)
+        else:
+            assert all(c.shape[1] == 300 and np.isfinite(c).all() for c in x.values())
+    finally:
+        path.write_bytes(whole)
