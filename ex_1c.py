@@ -5,7 +5,7 @@
     python ex_1c.py --examples            -> figures/ex_1c.png, .json: [0, 2], and all ten digits
 
 Needs checkpoints/ex_1b.pt (shipped; --examples also judge.pt), not MNIST.  Every digit is drawn
-anew: z ~ p(z|y), then the mean of p(x|z,y).  Takes about 4 seconds, most of them to load torch.
+anew: z ~ p(z|y), then the mean of p(x|z,y).  Takes about 3 seconds, most of them to load torch.
 As a module: `ex_1c.generate([2, 0, 2, 3])` -> (4, 28, 28) in [0, 1].
 """
 

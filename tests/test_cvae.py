@@ -160,12 +160,13 @@ def test_bound_tightens_with_samples():
 
 
 def test_more_samples_than_rows_are_the_same_bound():
-    """Chunks only bound the memory: with one z repeated the result does not depend on `rows`."""
+    """Chunks only bound the memory: the same z in parts of 400 give the same bound."""
     model, (x, y) = small_model(), some_digits(3)
-    torch.manual_seed(0)
-    whole = cvae.importance_weighted_nll(model, x, y, 2000, rows=2000)
-    parts = cvae.importance_weighted_nll(model, x, y, 2000, rows=300)
-    assert (whole - parts).abs().max() < 1.0  # other z, the same estimate
+    bounds = []
+    for rows in (2000, 400):  # 400 * 6 numbers are whole blocks of the generator: the same z
+        torch.manual_seed(0)
+        bounds.append(cvae.importance_weighted_nll(model, x, y, 2000, rows=rows))
+    torch.testing.assert_close(*bounds, atol=1e-3, rtol=0)
 
 
 def test_importance_weighted_bound_is_exact_when_q_is_the_posterior():
