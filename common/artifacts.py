@@ -103,6 +103,26 @@ def load_checkpoint(path: Path, exercise: str, made_by: str) -> dict:
     return content
 
 
+def round_to_half(module: torch.nn.Module) -> torch.nn.Module:
+    """Round the weights of `module` to float16, in place, and return it; it stays in float32.
+
+    Checkpoints keep weights as float16 (half the bytes); rounding before the measurement makes
+    what is measured what is shipped.  Raises InputError for a weight beyond float16's 65,504.
+    """
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(value.half())
+                if not value.isfinite().all():
+                    raise InputError(f"{name} does not fit float16; lower --learning-rate")
+    return module
+
+
+def half(weights: dict) -> dict:
+    """Return a state_dict with its floating-point tensors as float16, for `save_checkpoint`."""
+    return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+
+
 def restore(module: torch.nn.Module, content: dict, path: Path, made_by: str) -> None:
     """Put content["weights"] into `module`; raise InputError, naming `path`, if they do not fit."""
     try:

@@ -160,12 +160,11 @@ def elbo_terms(model: CVAE, x: torch.Tensor, y: torch.Tensor):
 
 
 @torch.no_grad()
-def importance_weighted_nll(model, x, y, samples, rows=1000, bfloat16=False) -> torch.Tensor:
+def importance_weighted_nll(model, x, y, samples, rows=1000) -> torch.Tensor:
     """Return -log 1/K sum_k p(x|z_k,y) p(z_k|y) / q(z_k|x,y), z_k ~ q, K = samples: (n,) nats.
 
     An upper bound on -log p(x|y) in expectation, tighter with each sample (Burda, Grosse &
     Salakhutdinov 2016, eq. 8).  Memory: `rows` decoded images at a time, whatever n and K are.
-    bfloat16: decode with bfloat16 products; weights, sums and logarithms stay in float32.
     """
     mu, logvar = model.encode(x, y)
     log_sum = torch.full((len(x),), -math.inf, device=x.device)
@@ -173,8 +172,7 @@ def importance_weighted_nll(model, x, y, samples, rows=1000, bfloat16=False) -> 
         for k in [rows] * (samples // rows) + [samples % rows] * (samples % rows > 0):
             m, v, c = mu[i].expand(k, -1), logvar[i].expand(k, -1), y[i].expand(k)
             z = reparameterise(m, v)  # (k, latent)
-            with autocast(x.device, bfloat16):
-                logits = model.decode(z, c)  # (k, pixels)
+            logits = model.decode(z, c)  # (k, pixels)
             log_p = logits @ x[i] - F.softplus(logits).sum(1)  # sum_i x_i l_i - log(1 + exp l_i)
             log_w = log_p + model.prior.log_prob(z, c) - gaussian_log_density(z, m, v)
             log_sum[i] = torch.logaddexp(log_sum[i], log_w.logsumexp(0))

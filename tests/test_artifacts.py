@@ -111,3 +111,18 @@ def test_a_long_name_and_one_with_stars_can_be_written(tmp_path):
     for name in ("x" * 250 + ".txt", "**[a].txt"):
         path = artifacts.write_whole(tmp_path / name, lambda temporary: temporary.write_text("x"))
         assert path.read_text() == "x"
+
+
+def test_weights_are_rounded_to_what_the_checkpoint_keeps(tmp_path):
+    """Half precision on disk, float32 in memory, and the same values in both."""
+    model = torch.nn.Linear(3, 4)
+    artifacts.round_to_half(model)
+    content = {"exercise": "x", "weights": artifacts.half(model.state_dict())}
+    path = artifacts.save_checkpoint(tmp_path / "x.pt", content)
+    other = torch.nn.Linear(3, 4)
+    artifacts.restore(other, artifacts.load_checkpoint(path, "x", "y"), path, "y")
+    assert other.weight.dtype == torch.float32 and torch.equal(other.weight, model.weight)
+    with torch.no_grad():
+        model.weight[0, 0] = 1e6
+    with pytest.raises(InputError, match="weight"):
+        artifacts.round_to_half(model)
