@@ -34,7 +34,7 @@ class Settings(Common):
     latent: int = option(24, "dimensions of z", minimum=1, maximum=1024, smoke=4)
     components: int = option(128, "Gaussians a class in p(z|y)", minimum=1, maximum=1024, smoke=2)
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", minimum=0.0)
-    epochs: int = option(38, "passes over the digits", minimum=1, maximum=10**6, smoke=1)
+    epochs: int = option(40, "passes over the digits", minimum=1, maximum=10**6, smoke=1)
     batch: int = option(256, "digits a step", minimum=1, maximum=10**6, smoke=100)
     learning_rate: float = option(6e-3, "peak of the one-cycle schedule", minimum=0.0)
     weight_decay: float = option(0.1, "of the networks, decoupled (AdamW)", minimum=0.0)

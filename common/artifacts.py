@@ -13,6 +13,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from common.settings import InputError
@@ -163,6 +164,29 @@ def picture_format(path: Path) -> str:
     if kind not in (".png", ".pdf", ".svg"):
         raise InputError(f"cannot write {path}: the name must end in .png, .pdf or .svg")
     return kind[1:]
+
+
+def save_table(path: Path, p, curves) -> Path:
+    """Write curves (m, n, 300) of the sizes p (m,): .npz {"p", "mu"}, or .csv, a curve a row.
+
+    Raises InputError for another suffix or an unwritable place.
+    """
+    path, curves = Path(path), np.asarray(curves)
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".npz"):
+        raise InputError(f"cannot write {path}: the name must end in .csv or .npz")
+
+    def write(temporary):
+        with open(temporary, "wb") as file:
+            if kind == ".npz":
+                return np.savez_compressed(file, p=np.asarray(p), mu=curves)
+            rows = np.concatenate(
+                [np.repeat(p, curves.shape[1])[:, None], np.concatenate(curves)], 1
+            )
+            names = ",".join(["p", *(f"mu_{k}" for k in range(curves.shape[2]))])
+            return np.savetxt(file, rows, "%.6g", ",", header=names, comments="")
+
+    return write_whole(path, write)
 
 
 def save_figure(path: Path, figure) -> Path:

@@ -6,6 +6,7 @@ with equality when q(z|x,y) is the posterior p(z|x,y).  All losses are nats per 
 over pixels and latents.  (Kingma & Welling 2014; Sohn, Lee & Yan 2015, eq. 4.)
 """
 
+import itertools
 import math
 
 import torch
@@ -98,6 +99,77 @@ class ClassMixturePrior(nn.Module):
         return (w * spread).sum(1)
 
 
+class CouplingPrior(nn.Module):
+    """p(z|y), y > 0 a number: affine layers that depend on log y, over a mixture of Gaussians.
+
+    z -> u in two stages.  First (z - m) exp(-r), m and r networks of log y alone.  Then `couplings`
+    layers, each of which permutes its input to (a, b) and maps b to (b - t) exp(-s), s and t a
+    network of (a, log y), |s| < 1.  log p(z|y) = log p(u) - sum r - sum s, p(u) a learned mixture.
+    At the start it is the mixture.  (Dinh, Sohl-Dickstein & Bengio 2017, eq. 7-8.)
+    """
+
+    def __init__(self, latent: int, components: int, couplings: int = 4, hidden: int = 64):
+        super().__init__()
+        self.base = ClassMixturePrior(1, latent, components)
+        self.affine = _starts_at_zero(1, 32, 2 * latent)
+        self.embedding = nn.Sequential(nn.Linear(1, 32), nn.SiLU(), nn.Linear(32, 8))
+        self.kept = latent // 2  # a
+        sizes = (self.kept + 8, hidden, hidden, 2 * (latent - self.kept))
+        self.networks = nn.ModuleList()
+        for layer in range(couplings):
+            self.networks.append(_starts_at_zero(*sizes))
+            self.register_buffer(f"order{layer}", torch.randperm(latent))
+
+    def _scale_and_shift(self, network, a, c):
+        s, t = network(torch.cat([a, c], 1)).chunk(2, 1)
+        return s.tanh(), t
+
+    def to_base(self, z: torch.Tensor, y: torch.Tensor):
+        """Return (u, log |det du/dz|): z (n, latent), y (n,) -> (n, latent), (n,)."""
+        log_y = y.log()[:, None]
+        shift, scale = self.affine(log_y).chunk(2, 1)
+        c = self.embedding(log_y)  # (n, 8)
+        z, log_det = (z - shift) * (-scale).exp(), -scale.sum(1)
+        for layer, network in enumerate(self.networks):
+            z = z[:, getattr(self, f"order{layer}")]
+            a, b = z[:, : self.kept], z[:, self.kept :]
+            s, t = self._scale_and_shift(network, a, c)
+            z, log_det = torch.cat([a, (b - t) * (-s).exp()], 1), log_det - s.sum(1)
+        return z, log_det
+
+    def from_base(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Invert `to_base`: u (n, latent), y (n,) -> z (n, latent)."""
+        log_y = y.log()[:, None]
+        shift, scale = self.affine(log_y).chunk(2, 1)
+        c = self.embedding(log_y)  # (n, 8)
+        for layer in reversed(range(len(self.networks))):
+            a, b = u[:, : self.kept], u[:, self.kept :]
+            s, t = self._scale_and_shift(self.networks[layer], a, c)
+            u = torch.cat([a, b * s.exp() + t], 1)
+            u = u[:, getattr(self, f"order{layer}").argsort()]
+        return u * scale.exp() + shift
+
+    def log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return log p(z|y): z (n, latent), y (n,) > 0 -> (n,) nats."""
+        u, log_det = self.to_base(z, y)
+        return self.base.log_prob(u, torch.zeros_like(y, dtype=torch.int64)) + log_det
+
+    def sample(self, y: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Draw one z for each y (n,) > 0: (n, latent); temperature as in `ClassMixturePrior`."""
+        u = self.base.sample(torch.zeros_like(y, dtype=torch.int64), temperature)
+        return self.from_base(u, y)
+
+
+def _starts_at_zero(*sizes) -> nn.Sequential:
+    """Chain linear layers of these sizes with SiLU; the last is zero, so the output starts at 0."""
+    layers = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.SiLU()]
+    nn.init.zeros_(layers[-2].weight)
+    nn.init.zeros_(layers[-2].bias)
+    return nn.Sequential(*layers[:-1])
+
+
 class CVAE(nn.Module):
     """q(z|x,y) = N(mu, diag exp logvar), p(x|z,y) given by its parameters, and a prior p(z|y).
 
@@ -147,16 +219,18 @@ def kl_to_standard(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
     return 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
 
 
-def elbo_terms(model: CVAE, x: torch.Tensor, y: torch.Tensor):
+def elbo_terms(model: CVAE, x: torch.Tensor, y: torch.Tensor, log_likelihood=None):
     """Return (-log p(x|z,y), log q(z|x,y) - log p(z|y)) for one z ~ q(z|x,y): two (n,) in nats.
 
     Their means are unbiased estimates of the reconstruction term and of the KL term; for a
-    mixture the KL has no closed form.  x (n, pixels) in {0, 1}, y (n,).
+    learned prior the KL has no closed form.  x (n, features), y (n,).
+    log_likelihood: (x, decoded) -> (n,); None is `bernoulli_log_likelihood`, for x in {0, 1}.
     """
+    log_likelihood = log_likelihood or bernoulli_log_likelihood
     mu, logvar = model.encode(x, y)
     z = reparameterise(mu, logvar)
     kl = gaussian_log_density(z, mu, logvar) - model.prior.log_prob(z, y)
-    return -bernoulli_log_likelihood(x, model.decode(z, y)), kl
+    return -log_likelihood(x, model.decode(z, y)), kl
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from common import artifacts, digit_metrics, digits, judge, mnist, plots, runtime
+from common import artifacts, digit_metrics, digits, judge, mnist, plots
 
 
 def measure(model, data: mnist.Digits, critic, recipe, settings, history) -> dict:
@@ -21,7 +21,7 @@ def measure(model, data: mnist.Digits, critic, recipe, settings, history) -> dic
     return {
         "source": data.source,
         "settings": asdict(settings),
-        "hardware": runtime.hardware(next(model.parameters()).device),
+        "hardware": history["hardware"],  # of the training
         "parameters": sum(p.numel() for p in model.parameters()),
         "training_seconds": history["seconds"],
         "test": bound | digit_metrics.latent_use(model, *test, seed=seed),
@@ -53,7 +53,7 @@ def write(model, data: mnist.Digits, settings, metrics: dict, history: dict) -> 
     folder = Path(settings.out_dir) / "figures"
     checkpoint = Path(settings.out_dir) / digits.NAME
     metrics = metrics | {"checkpoint_sha256": artifacts.sha256(checkpoint)}
-    metrics["history_nats"] = {k: v for k, v in history.items() if k != "seconds"}
+    metrics["history_nats"] = {k: v for k, v in history.items() if isinstance(v, list)}
     for name, figure in figures(model, data, settings, metrics, history).items():
         print(artifacts.save_figure(folder / f"{name}.png", figure))
     print(artifacts.save_json(folder / "ex_1b.json", metrics))

@@ -75,3 +75,32 @@ class PatchDecoder(nn.Module):
         h = F.silu(self.dense(h)).view(-1, 7, 7, self.channels).permute(0, 3, 1, 2)
         h = h + F.silu(self.second(h))  # (n, channels, 7, 7), channels last in memory
         return F.pixel_shuffle(self.last(h), 4).flatten(1) + self.bias  # (n, 784)
+
+
+class OneHidden(nn.Module):
+    """Map (n, inputs) and (n, c) to (n, outputs) by one hidden layer: Linear, SiLU, Linear."""
+
+    def __init__(self, inputs: int, condition: int, hidden: int, outputs: int):
+        super().__init__()
+        self.first = nn.Linear(inputs + condition, hidden)
+        self.last = nn.Linear(hidden, outputs)
+
+    def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        return self.last(F.silu(self.first(torch.cat([x, c], 1))))  # (n, outputs)
+
+
+class MeanAndDeviation(OneHidden):
+    """OneHidden, and one more output, the last: ln of a standard deviation that depends on c alone.
+
+    That is a small network of ln c_0 (of c_0 when `logarithm` is False).
+    """
+
+    def __init__(self, inputs, condition, hidden, outputs, logarithm: bool):
+        super().__init__(inputs, condition, hidden, outputs)
+        self.deviation = nn.Sequential(nn.Linear(1, 16), nn.SiLU(), nn.Linear(16, 1))
+        nn.init.constant_(self.deviation[2].bias, -5.0)
+        self.logarithm = logarithm
+
+    def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        u = c[:, :1].log() if self.logarithm else c[:, :1]
+        return torch.cat([super().forward(x, c), self.deviation(u)], 1)  # (n, outputs + 1)

@@ -139,3 +139,36 @@ def figure_pixels(figure) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())
+
+
+def layers(rows, parameters):
+    """Draw the two networks of exercise 2 as bars whose heights are the numbers of units.
+
+    rows: [{"layer", "in", "out", "parameters"}], two for the encoder and two for the decoder.
+    """
+    figure = Figure((8, 3.2), dpi=DPI, layout="constrained")
+    for axis, name, part in zip(
+        figure.subplots(1, 2, sharey=True),
+        ("encoder", "decoder"),
+        (rows[:2], rows[2:4]),
+        strict=True,
+    ):
+        inside = part[0]["in"] - 32
+        first = "x: 300" if name == "encoder" else "z: 32"
+        last = "μ, ln σ²: 2 × 32" if name == "encoder" else "mean: 300"
+        axis.bar([0, 1, 2], [inside, part[0]["out"], part[1]["out"]], 0.35, color="0.55")
+        axis.bar([0], [32], 0.35, bottom=[inside], color="0.15")
+        texts = (f"{first}\n+ 32 × p", "128 (SiLU)", last)
+        for place, text in enumerate(texts):
+            axis.text(place, -12, text, ha="center", va="top", fontsize=8)
+        for place, row in enumerate(part):
+            label = f"{row['parameters']:,d}\nweights"
+            axis.annotate(
+                "", (place + 0.78, 60), (place + 0.22, 60), arrowprops={"arrowstyle": "->"}
+            )
+            axis.text(place + 0.5, 72, label, ha="center", fontsize=7)
+        axis.set_title(f"{name}: {parameters[name]:,d} parameters", fontsize=10)
+        axis.set(xticks=[], ylim=(-75, 350), xlim=(-0.5, 2.5))
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.supylabel("units", fontsize=9)
+    return figure

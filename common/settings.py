@@ -85,6 +85,11 @@ def _add_flag(parser, field):
     if field.type is bool:
         parser.add_argument(flag, action="store_true", default=UNSET, help=details["help"])
         return
+    if field.type is tuple:  # of numbers
+        parser.add_argument(
+            flag, nargs="+", type=float, metavar="NUMBER", default=UNSET, help=details["help"]
+        )
+        return
     help = details["help"] + ("" if field.default in ("", None) else f" (default: {field.default})")
     metavar = None if details["choices"] else details["metavar"] or field.type.__name__.upper()
     parser.add_argument(

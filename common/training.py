@@ -48,13 +48,31 @@ def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.randperm(n, generator=generator)
 
 
+def clip_to_running_norm(optimizer, factor: float = 2.0, memory: float = 0.98) -> None:
+    """Let each step of `optimizer` scale gradients longer than `factor` times their running norm.
+
+    The running norm lives in the optimiser's first group, so that --resume finds it again.
+    """
+
+    def clip(optimizer, *_):
+        group = optimizer.param_groups[0]
+        used = [p for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+        limit = factor * group["norm"] if "norm" in group else math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(used, limit))
+        kept = min(norm, limit)
+        group["norm"] = memory * group.get("norm", kept) + (1 - memory) * kept
+
+    optimizer.register_step_pre_hook(clip)
+
+
 def train(model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=None):
     """Minimise loss_terms(step)["loss"] for `steps` steps; return the history.
 
     model: the module trained.  loss_terms: step -> dict of scalar tensors, "loss" among them.
     optimizer: its groups' learning rates are multiplied by rate(step, steps).
     state: a `State` that is saved now and then, or None.
-    Returns {"step": [...], term: [...], "seconds": float}, each entry a mean over 1 % of the steps.
+    Returns {"step": [...], term: [...], "seconds": float, "hardware": str}, each entry of a list a
+    mean over 1 % of the steps.
     Raises InputError when a term is not finite; ends as the signal asks after Ctrl-C or SIGTERM.
     """
     state = state or State(None, {})
@@ -80,7 +98,7 @@ def train(model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=No
                 hint = "; --resume goes on from here" if state.path else ""
                 tqdm.write(f"stopped at step {step + 1} of {steps}{hint}", file=sys.stderr)
                 runtime.stop(signals[0])
-    return {**state.history, "seconds": state.seconds}
+    return {**state.history, "seconds": state.seconds, "hardware": state.hardware}
 
 
 def _progress(steps, done):
@@ -121,6 +139,8 @@ class State:
     Raises InputError when there is nothing to resume, or when it is another training.
     """
 
+    KEPT = ("step", "seconds", "history", "sums", "hardware")
+
     def __init__(self, checkpoint, identity: dict, resume: bool = False, every_seconds=20.0):
         self.path = Path(checkpoint).with_suffix(".resume.pt") if checkpoint else None
         self.identity, self.every_seconds = identity, every_seconds
@@ -139,10 +159,11 @@ class State:
     def begin(self, model, optimizer):
         """Take over `model` and `optimizer`, and put what was read into them."""
         self.model, self.optimizer = model, optimizer
+        self.hardware = runtime.hardware(next(model.parameters()).device)
         if self.content:
             artifacts.restore(model, self.content, self.path, "the same command without --resume")
             optimizer.load_state_dict(self.content["optimizer"])
-            for name in ("step", "seconds", "history", "sums"):
+            for name in self.KEPT:
                 setattr(self, name, self.content[name])
 
     def due(self) -> bool:
@@ -156,7 +177,7 @@ class State:
         for group, lr in zip(self.optimizer.param_groups, learning_rates, strict=True):
             group["lr"] = lr
         content = {"exercise": "unfinished training", "identity": self.identity}
-        content |= {name: getattr(self, name) for name in ("step", "seconds", "history", "sums")}
+        content |= {name: getattr(self, name) for name in self.KEPT}
         content |= {"weights": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         artifacts.save_checkpoint(self.path, content)
         self.saved = time.monotonic()

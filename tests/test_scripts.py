@@ -13,6 +13,10 @@ from common import artifacts, digit_metrics, digits, judge
 SMOKE = {
     "ex_1b.py": ([], ["checkpoints/ex_1b.pt", "figures/ex_1b.png", "figures/ex_1b.json"]),
     "ex_1c.py": (["2023", "--examples"], ["figures/ex_1c_2023.png", "figures/ex_1c.json"]),
+    "ex_2a.py": ([], ["figures/ex_2a.png", "figures/ex_2a.json"]),
+    "ex_2b.py": ([], ["checkpoints/ex_2b.pt", "figures/ex_2b.png", "figures/ex_2b.json"]),
+    "ex_2c.py": ([], ["figures/ex_2c.png", "figures/ex_2c_distances.png", "figures/ex_2c.json"]),
+    "ex_2d.py": ([], ["figures/ex_2d.png", "figures/ex_2d.json"]),
 }
 
 
@@ -50,6 +54,8 @@ def test_importing_has_no_effect(script, tmp_path):
 
 
 MODULES = {
+    "common.light_curves": "data/labels.dat",
+    "benchmarks.ex_2b_ablation": "figures/ex_2b_ablation.json",
     "common.judge": "checkpoints/judge.pt",
     "benchmarks.ex_1b_ablation": "figures/ex_1b_ablation.json",
 }

@@ -1,0 +1,177 @@
+"""The conditional VAE of exercise 2: build it, train it preconditioned, fold, load, generate.
+
+The asked network: condition p repeated 32 times at the input of both; encoder 300 + 32 -> 128 ->
+2 * 32, decoder 32 + 32 -> 128 -> 300; its deviation a function of p alone.  Curves enter as
+log10 of relative magnification.
+
+Training works on whitened principal components instead of samples, x = m + w V: a linear map
+before the first and after the last layer, which `fold` multiplies into them.  What is saved is the
+asked network and nothing else.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+from common import artifacts, cvae, networks
+from common.settings import InputError
+
+NAME, MADE_BY = "checkpoints/ex_2b.pt", "python ex_2b.py"
+SAMPLES, LATENT, HIDDEN, REPEATS = 300, 32, 128, 32
+SHAPE = ("prior", "components", "couplings", "condition")
+LN10 = math.log(10.0)
+LEAST_P, MOST_P = 1e-6, 1e6  # R_E, what a condition may be
+
+
+def build(*, prior, components, couplings, condition, features=SAMPLES) -> cvae.CVAE:
+    """Build the CVAE of curves with `features` numbers each (300; fewer while preconditioned).
+
+    prior: "coupling" (learned, `couplings` affine couplings over `components` Gaussians) or
+    "standard", N(0, I).  condition: "value" (p itself) or "log" (ln p), repeated 32 times.
+    Raises InputError for anything else, before memory is taken.
+    """
+    for name, size in {"components": components, "couplings": couplings}.items():
+        if type(size) is not int or not 0 <= size <= 1024:
+            raise InputError(f"{name} = {size!r}: must be a whole number from 0 to 1024")
+    if prior not in ("coupling", "standard") or condition not in ("value", "log"):
+        raise InputError(f"prior {prior!r}, condition {condition!r}: unknown")
+    if prior == "standard":
+        prior_net = cvae.StandardPrior(LATENT)
+    else:
+        prior_net = cvae.CouplingPrior(LATENT, max(1, components), couplings)
+    embed = repeat_value if condition == "value" else repeat_log
+    encoder = networks.OneHidden(features, REPEATS, HIDDEN, 2 * LATENT)
+    decoder = networks.MeanAndDeviation(
+        LATENT, REPEATS, HIDDEN, features, logarithm=condition == "value"
+    )
+    return cvae.CVAE(encoder, decoder, prior_net, embed)
+
+
+def repeat_value(p: torch.Tensor) -> torch.Tensor:
+    """Return p (n,) repeated: (n, 32)."""
+    return p[:, None].expand(-1, REPEATS)
+
+
+def repeat_log(p: torch.Tensor) -> torch.Tensor:
+    """Return ln p, p (n,), repeated: (n, 32)."""
+    return p.log()[:, None].expand(-1, REPEATS)
+
+
+class Whitening:
+    """x = mean + w V for curves x (n, 300): w (n, components) are whitened principal components.
+
+    Fitted on the curves and on their time-reversed images, log10 magnification.
+    """
+
+    def __init__(self, curves: torch.Tensor, components: int):
+        both = torch.cat([curves, curves.flip(1)]).double()
+        mean = both.mean(0)
+        values, axes = torch.linalg.eigh((both - mean).T @ (both - mean) / len(both))
+        values = values.flip(0)[:components].clamp_min(1e-12)  # variances, largest first
+        axes = axes.flip(1)[:, :components].T  # (components, 300)
+        self.mean, self.variances = mean.float(), values.float()
+        self.forward = (axes / values.sqrt()[:, None]).float()  # w = (x - mean) @ forward.T
+        self.backward = (axes * values.sqrt()[:, None]).float()  # x = mean + w @ backward
+
+    def whiten(self, curves: torch.Tensor):
+        """Return w (n, components) and the squared norm of what they miss, (n,)."""
+        w = (curves - self.mean) @ self.forward.T
+        rest = curves - self.mean - w @ self.backward
+        return w, (rest**2).sum(1)
+
+    def log_likelihood(self, w, rest, decoded, log_deviation=None) -> torch.Tensor:
+        """Return log N(x; mean, sd^2) in nats a curve, for whitened curves: (n,).
+
+        w (n, components), rest (n,): what `whiten` gave; decoded (n, components + 1): the mean of
+        w and ln sd; log_deviation (n,): taken for ln sd instead, unless None.  `log_likelihood` of
+        the folded network is this minus `jacobian`.
+        """
+        square = ((w - decoded[:, :-1]) ** 2 * self.variances).sum(1) + rest
+        return _gaussian(square, decoded[:, -1] if log_deviation is None else log_deviation)
+
+
+def log_likelihood(x: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
+    """Return log p(mu|z,p) in nats a curve of 300 relative magnifications mu = 10^x: (n,).
+
+    x (n, 300); decoded (n, 301): the mean of x, and ln of its standard deviation in dex.
+    log p(mu) = log N(x; mean, sd^2) - sum ln(mu ln 10): the Jacobian makes it one of mu itself.
+    """
+    square = ((x - decoded[:, :-1]) ** 2).sum(1)
+    return _gaussian(square, decoded[:, -1]) - jacobian(x)
+
+
+def jacobian(x: torch.Tensor) -> torch.Tensor:
+    """Return sum ln(d mu / d x) = sum ln(mu ln 10) for x = log10 mu (n, 300): (n,)."""
+    return (x * LN10 + math.log(LN10)).sum(1)
+
+
+def _gaussian(square, log_deviation):
+    """Return log N summed over 300 samples with one standard deviation: square error (n,)."""
+    log_deviation = log_deviation.clamp(-9.0, 3.0)
+    each = -log_deviation - 0.5 * cvae.LOG_2PI
+    return SAMPLES * each - 0.5 * square * (-2 * log_deviation).exp()
+
+
+@torch.no_grad()
+def fold(model: cvae.CVAE, whitening: Whitening, shape: dict) -> cvae.CVAE:
+    """Multiply the whitening into the first and last layer: the asked network on 300 samples."""
+    whole = build(**shape)
+    whole.prior.load_state_dict(model.prior.state_dict())
+    k, first, last = len(whitening.variances), model.encoder.first, model.decoder.last
+    whole.encoder.first.weight.copy_(
+        torch.cat([first.weight[:, :k] @ whitening.forward, first.weight[:, k:]], 1)
+    )
+    shift = first.weight[:, :k] @ (whitening.forward @ whitening.mean)
+    whole.encoder.first.bias.copy_(first.bias - shift)
+    whole.decoder.last.weight.copy_(whitening.backward.T @ last.weight)
+    whole.decoder.last.bias.copy_(whitening.mean + last.bias @ whitening.backward)
+    for inner, outer in (
+        (model.encoder.last, whole.encoder.last),
+        (model.decoder.first, whole.decoder.first),
+        (model.decoder.deviation, whole.decoder.deviation),
+    ):
+        outer.load_state_dict(inner.state_dict())
+    return whole
+
+
+def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
+    """Return (model, checkpoint) of the checkpoint below `out_dir`, else of the shipped one.
+
+    Raises InputError when there is none, or when it is damaged or foreign.
+    """
+    path = artifacts.find(NAME, out_dir)
+    content = artifacts.load_checkpoint(path, "ex_2b", MADE_BY)
+    try:
+        model = build(**content["model"])
+    except (KeyError, TypeError, InputError) as error:
+        what = str(error).splitlines()[0][:100]
+        raise InputError(f"{path} is damaged ({what}): run `{MADE_BY}` to make it") from error
+    artifacts.restore(model, content, path, MADE_BY)
+    return model.to(device).eval(), content
+
+
+def as_sizes(p) -> torch.Tensor:
+    """Return source sizes p as (n,) float32; raise InputError unless finite, in [1e-6, 1e6]."""
+    try:
+        found = np.atleast_1d(np.asarray(p, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise InputError("p: give numbers above 0, source sizes in R_E") from error
+    if found.ndim != 1 or not found.size:
+        raise InputError("p: give one or more numbers, source sizes in R_E")
+    bad = found[~((found >= LEAST_P) & (found <= MOST_P))]  # nan is bad, too
+    if len(bad):
+        raise InputError(f"p = {bad[0]:g}: give source sizes from {LEAST_P:g} to {MOST_P:g} R_E")
+    return torch.from_numpy(found.astype(np.float32))
+
+
+@torch.no_grad()
+def draw(model: cvae.CVAE, p: torch.Tensor, n: int, logarithm: bool = True) -> torch.Tensor:
+    """Draw n curves for each p (m,): z ~ p(z|p), then mu = 10^E[x|z,p] -> (m, n, 300).
+
+    logarithm: False for a model of mu itself (the course's baseline): mu = E[x|z,p].
+    """
+    y = p.to(next(model.parameters()).device).repeat_interleave(n)
+    x = model.decode(model.prior.sample(y), y)[:, :-1]
+    mu = (x * LN10).exp() if logarithm else x
+    return mu.view(len(p), n, SAMPLES).cpu()

@@ -1,0 +1,87 @@
+"""Exercise 2(a): build the conditional VAE of light curves and show that it is the one asked for.
+
+    python ex_2a.py        -> figures/ex_2a.json, figures/ex_2a.png; prints the layer table
+
+    q(z|x,p) = N(mu, diag exp logvar):  [x, p ... p]  300 + 32 -> 128 -> 32 + 32
+    p(x|z,p) = N(mean, sd(p)^2):        [z, p ... p]   32 + 32 -> 128 -> 300
+
+x: 300 samples of log10 relative magnification; p: size of the source in R_E, repeated 32 times at
+the input of both networks; z: 32 latents; one hidden layer of 128 units (SiLU) in each network;
+sd(p): learned, a function of p alone (1 -> 16 -> 1).
+The prior p(z|p) is learned (--prior coupling, the default; see common/cvae.py) or N(0, I)
+(--prior standard, the literal one).  Needs nothing; takes a second.
+Expect: encoder 50,880 parameters, decoder 47,020 and 49 for sd(p).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from common import artifacts, curve_model, plots, runtime
+from common.settings import Common, option, parse
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """The prior and the condition; everything else is given by the exercise."""
+
+    prior: str = option("coupling", "p(z|p)", choices=["coupling", "standard"])
+    condition: str = option("value", "p itself, or ln p", choices=["value", "log"])
+    components: int = option(16, "Gaussians in p(z|p)", minimum=1, maximum=1024)
+    couplings: int = option(4, "affine couplings in p(z|p)", minimum=0, maximum=64)
+
+
+def table(model, p: torch.Tensor) -> list[dict]:
+    """Run a curve for each p (n,) through the model; return name, shapes, parameters by layer.
+
+    Raises RuntimeError if a shape is not the one asked for.
+    """
+    rows, x = [], torch.zeros(len(p), curve_model.SAMPLES)
+    names = {module: name for name, module in model.named_modules()}
+
+    def note(module, inputs, output):
+        shape = {"in": inputs[0].shape[1], "out": output.shape[1]}
+        count = sum(parameter.numel() for parameter in module.parameters())
+        rows.append({"layer": names[module], **shape, "parameters": count})
+
+    linear = [layer for layer in names if isinstance(layer, torch.nn.Linear)]
+    hooks = [layer.register_forward_hook(note) for layer in linear]
+    mu, logvar = model.encode(x, p)
+    decoded = model.decode(mu, p)
+    for hook in hooks:
+        hook.remove()
+    found = [tuple(t.shape) for t in (model.embed(p), mu, logvar, decoded)]
+    wanted = [curve_model.REPEATS, curve_model.LATENT, curve_model.LATENT, curve_model.SAMPLES + 1]
+    if found != [(len(p), size) for size in wanted] or model.embed(p).unique(dim=1).shape[1] != 1:
+        raise RuntimeError(f"not the network that was asked for: {found}")
+    return rows
+
+
+def main(argv=None) -> dict:
+    """Build, check, print and write; return the table."""
+    settings = parse(Settings, __doc__, argv)
+    runtime.start(settings)
+    shape = {name: getattr(settings, name) for name in curve_model.SHAPE}
+    model = curve_model.build(**shape)
+    rows = table(model, torch.tensor([0.1, 1.0, 5.0]))
+    count = {
+        name: sum(q.numel() for q in part.parameters()) for name, part in model.named_children()
+    }
+    for row in rows:
+        sizes = f"{row['in']:4d} -> {row['out']:4d}"
+        print(f"{row['layer']:15s} {sizes} {row['parameters']:7,d} parameters")
+    print(", ".join(f"{name} {number:,d}" for name, number in count.items()), "parameters")
+    metrics = {
+        "layers": rows,
+        "parameters": count,
+        "model": shape,
+    }
+    folder = Path(settings.out_dir) / "figures"
+    print(artifacts.save_figure(folder / "ex_2a.png", plots.layers(rows, count)))
+    print(artifacts.save_json(folder / "ex_2a.json", metrics))
+    return metrics
+
+
+if __name__ == "__main__":
+    runtime.run(main)

@@ -1,0 +1,133 @@
+"""Exercise 2(d): project generated light curves with UMAP and t-SNE; is there an order in p?
+
+    python ex_2d.py        -> figures/ex_2d.png, figures/ex_2d.json
+
+Generated and simulated curves of 25 source sizes; once as curves (log10 magnification), once as
+log power spectra.  Order: Spearman's rho of p along the first principal axis of the map, and R^2 of
+log p predicted from the map by its 15 nearest neighbours (5-fold cross-validation), each beside
+the same with p shuffled.  Needs checkpoints/ex_2b.pt (shipped) and the light curves of --data-dir
+(default data/, simulated when absent).  Takes about two minutes, most of them UMAP's and t-SNE's.
+@EXPECT@
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.neighbors import KNeighborsRegressor
+from tqdm import tqdm
+
+import data_loader
+from common import artifacts, curve_model, curve_plots, curve_report, light_curves, runtime
+from common.settings import Common, option, parse
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """How many curves are projected."""
+
+    each: int = option(80, "curves of each source size", minimum=4, maximum=2000, smoke=8)
+    nulls: int = option(200, "shuffles of p", minimum=1, maximum=10**5, smoke=3)
+
+
+def power_spectra(curves) -> np.ndarray:
+    """Return ln power of log10 magnification in 32 bands of frequency: (n, 300) -> (n, 32).
+
+    Without the mean, Hann window; the bands are evenly spaced in the logarithm of the frequency.
+    """
+    x = light_curves.to_log(curves).astype(np.float64)
+    x = (x - x.mean(1, keepdims=True)) * np.hanning(x.shape[1])
+    power = np.abs(np.fft.rfft(x))[:, 1:] ** 2
+    edges = np.unique(np.geomspace(1, power.shape[1] + 1, 33).astype(int)) - 1
+    bands = np.add.reduceat(power, edges[:-1], axis=1) / np.diff(edges)
+    return np.log(bands + 1e-10)
+
+
+def projection(method: str, features, seed: int) -> np.ndarray:
+    """Project features (n, d) to (n, 2) with "UMAP" or "t-SNE"."""
+    if method == "t-SNE":
+        perplexity = min(30, len(features) / 4)
+        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
+    import umap  # here and nowhere else: it takes ten seconds to import
+
+    return umap.UMAP(n_neighbors=15, random_state=seed, n_jobs=1).fit_transform(features)
+
+
+def order(points, log_p, nulls: int, seed: int) -> dict:
+    """Measure the order of map points (n, 2) in log p (n,): |rho|, R^2, and both when shuffled."""
+    axis = PCA(2, random_state=seed).fit_transform(points)[:, 0]
+    folds = KFold(5, shuffle=True, random_state=seed)
+
+    def r2(target):
+        return cross_val_score(KNeighborsRegressor(15), points, target, cv=folds).mean()
+
+    def rho(target):
+        return abs(stats.spearmanr(axis, target).statistic)
+
+    random = np.random.default_rng(seed)
+    shuffled = [random.permutation(log_p) for _ in range(nulls)]
+    return {
+        "spearman_rho": rho(log_p),
+        "spearman_rho_shuffled_99": np.quantile([rho(p) for p in shuffled], 0.99),
+        "knn_r2": r2(log_p),
+        "knn_r2_shuffled_99": np.quantile([r2(p) for p in shuffled[:20]], 0.99),
+    }
+
+
+def main(argv=None) -> dict:
+    """Project, measure, draw; return the numbers."""
+    settings = parse(Settings, __doc__, argv)
+    runtime.start(settings)
+    model, _ = curve_model.load(settings.out_dir)
+    folder = light_curves.folder_of(settings)
+    true = light_curves.by_size(*data_loader.dataloader(folder), settings.each)
+    fake = curve_report.drawn(model, true, settings.each, settings.seed)
+    maps, answers, rows, log_p = {}, {}, {}, {}
+    sets = {"generated": fake, "simulated": true}
+    with tqdm(total=8, desc="projecting", unit="map") as bar:
+        for name, curves in sets.items():
+            together = np.concatenate(list(curves.values()))
+            size = np.repeat(np.log10(list(curves)), [len(c) for c in curves.values()])
+            for kind, features in (
+                ("curves", light_curves.to_log(together)), ("spectra", power_spectra(together))
+            ):  # fmt: skip
+                for method in ("UMAP", "t-SNE"):
+                    key = f"{name}, {kind}", method
+                    maps[key] = projection(method, features, settings.seed)
+                    found = order(maps[key], size, settings.nulls, settings.seed)
+                    rows[f"{method}, {name}, {kind}"], log_p[key[0]] = found, size
+                    answers[key] = f"ρ = {found['spearman_rho']:.2f}, R² = {found['knn_r2']:.2f}"
+                    bar.update()
+    metrics = {"order": rows, "source": light_curves.source_of(folder), "seed": settings.seed}
+    metrics["curves"] = sum(map(len, true.values()))
+    metrics["checkpoint_sha256"] = artifacts.sha256(
+        artifacts.find(curve_model.NAME, settings.out_dir)
+    )
+    metrics["answer"] = title = answer(rows)
+    figures = Path(settings.out_dir) / "figures"
+    figure = curve_plots.projections(maps, log_p, answers, f"{title}\n{metrics['source']}")
+    print(artifacts.save_figure(figures / "ex_2d.png", figure))
+    print(artifacts.save_json(figures / "ex_2d.json", metrics))
+    print(title)
+    return metrics
+
+
+def answer(rows: dict) -> str:
+    """Put the measured order into one sentence."""
+
+    def words(kind):
+        row = rows[f"UMAP, generated, {kind}"]
+        strong, some = row["knn_r2"] > 0.8, row["knn_r2"] > 0.3
+        strength = "a clear order" if strong else ("some order" if some else "no clear order")
+        return f"{strength} (UMAP: ρ = {row['spearman_rho']:.2f}, R² = {row['knn_r2']:.2f})"
+
+    parts = f"curves: {words('curves')}; spectra: {words('spectra')}"
+    return f"Are generated light curves ordered in p?  {parts}"
+
+
+if __name__ == "__main__":
+    runtime.run(main)

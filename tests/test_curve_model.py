@@ -1,0 +1,119 @@
+"""The light-curve CVAE: prior densities, couplings inverted, folding, the Jacobian."""
+
+import math
+
+import pytest
+import torch
+
+from common import curve_model, cvae
+from common.settings import InputError
+
+SHAPE = {"prior": "coupling", "components": 3, "couplings": 3, "condition": "value"}
+
+
+def lively(module, scale=0.3):
+    """Give every parameter a random value: layers that start at zero would hide mistakes."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(scale * torch.randn_like(parameter))
+    return module
+
+
+def test_couplings_are_inverted_exactly():
+    prior = lively(cvae.CouplingPrior(32, 4).double())
+    z, y = torch.randn(50, 32).double(), torch.rand(50).double() * 5 + 0.01
+    torch.testing.assert_close(prior.from_base(prior.to_base(z, y)[0], y), z)
+
+
+def test_the_log_determinant_is_that_of_the_jacobian():
+    prior = lively(cvae.CouplingPrior(6, 2).double())
+    y = torch.tensor([0.3]).double()
+    z = torch.randn(6).double()
+    matrix = torch.autograd.functional.jacobian(lambda v: prior.to_base(v[None], y)[0][0], z)
+    _, log_det = prior.to_base(z[None], y)
+    torch.testing.assert_close(torch.linalg.slogdet(matrix).logabsdet, log_det[0])
+
+
+@pytest.mark.parametrize("p", [0.1, 2.0])
+def test_the_prior_integrates_to_one(p):
+    prior = lively(cvae.CouplingPrior(2, 3), 0.1)
+    line = torch.linspace(-15, 15, 1501)
+    grid = torch.cartesian_prod(line, line)
+    with torch.no_grad():
+        density = prior.log_prob(grid, torch.full((len(grid),), p)).exp()
+    assert density.sum().item() * (30 / 1500) ** 2 == pytest.approx(1, abs=2e-3)
+
+
+def test_samples_of_the_prior_have_its_density():
+    """E[log p] over samples is that over the density: minus the entropy, by quadrature."""
+    prior = lively(cvae.CouplingPrior(2, 3), 0.1)
+    line = torch.linspace(-15, 15, 1501)
+    grid = torch.cartesian_prod(line, line)
+    with torch.no_grad():
+        log_p = prior.log_prob(grid, torch.full((len(grid),), 0.7))
+        exact = (log_p.exp() * log_p).sum() * (30 / 1500) ** 2
+        y = torch.full((40_000,), 0.7)
+        torch.manual_seed(0)
+        found = prior.log_prob(prior.sample(y), y)
+    assert found.mean().item() == pytest.approx(exact.item(), abs=5 * found.std().item() / 200)
+
+
+def curves(n=80):
+    torch.manual_seed(0)
+    return 0.3 * torch.randn(n, 300).cumsum(1) / 17
+
+
+@pytest.mark.parametrize("condition", ["value", "log"])
+def test_the_folded_network_is_the_unfolded_one(condition):
+    shape = SHAPE | {"condition": condition}
+    x, y = curves(), torch.rand(80) * 5 + 0.1
+    whitening = curve_model.Whitening(x, 20)
+    model = lively(curve_model.build(**shape, features=20), 0.05)
+    w, rest = whitening.whiten(x)
+    whole = curve_model.fold(model, whitening, shape)
+    for inner, outer in zip(model.encode(w, y), whole.encode(x, y), strict=True):
+        torch.testing.assert_close(inner, outer, rtol=1e-4, atol=1e-3)
+    z = torch.randn(80, 32)
+    inner, outer = model.decode(z, y), whole.decode(z, y)
+    torch.testing.assert_close(whitening.mean + inner[:, :-1] @ whitening.backward, outer[:, :-1])
+    value = whitening.log_likelihood(w, rest, inner) - curve_model.jacobian(x)
+    torch.testing.assert_close(value, curve_model.log_likelihood(x, outer), rtol=2e-4, atol=0.1)
+
+
+def test_whitened_components_are_white_and_time_reversal_keeps_them_so():
+    x = curves(500)
+    whitening = curve_model.Whitening(x, 20)
+    w = torch.cat([whitening.whiten(part)[0] for part in (x, x.flip(1))])
+    torch.testing.assert_close(w.T @ w / len(w), torch.eye(20), atol=1e-3, rtol=0)
+
+
+def test_the_likelihood_is_one_of_magnification():
+    """log p(mu) against a log-normal from torch.distributions."""
+    x, decoded = curves(5), torch.cat([curves(5).flip(0), torch.full((5, 1), -2.0)], 1)
+    ln10, sd = math.log(10), math.exp(-2.0)
+    exact = torch.distributions.LogNormal(decoded[:, :-1] * ln10, sd * ln10).log_prob(10**x)
+    torch.testing.assert_close(curve_model.log_likelihood(x, decoded), exact.sum(1))
+
+
+def test_the_network_is_the_one_asked_for():
+    model = curve_model.build(**SHAPE)
+    count = {name: sum(p.numel() for p in m.parameters()) for name, m in model.named_modules()}
+    assert count["encoder"] == 332 * 128 + 128 + 128 * 64 + 64
+    assert count["decoder.first"] + count["decoder.last"] == 64 * 128 + 128 + 128 * 300 + 300
+    p = torch.tensor([0.3, 2.0])
+    assert torch.equal(model.embed(p), p[:, None].repeat(1, 32))
+
+
+@pytest.mark.parametrize("p", [0, -1, float("nan"), float("inf"), "x", [], [[1.0]], 1e9, None])
+def test_impossible_sources_are_refused(p):
+    with pytest.raises(InputError):
+        curve_model.as_sizes(p)
+
+
+@pytest.mark.parametrize(
+    "change", [{"prior": "x"}, {"components": 10**9}, {"couplings": -1}, {"condition": 3}]
+)
+def test_absurd_shapes_are_refused(change):
+    with pytest.raises(InputError):
+        curve_model.build(**SHAPE | change)

@@ -1,0 +1,136 @@
+"""ex_2a to ex_2d: what they promise, with the shipped checkpoint; bad input; the distances."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, run_script
+
+import ex_2c
+import ex_2d
+from common import artifacts, curve_metrics, light_curves
+from common.settings import InputError
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Two sets of curves each for p = 0.2 and 2, one small star field."""
+    small = light_curves.Settings(width=20.0, pixels=1000, rays=3.0)
+    maps = light_curves.disc_maps(small, [0.2, 2.0], seed=5)
+    return {p: [light_curves.curves_of(disc, small, 400, s) for s in (1, 2)] for p, disc in maps}
+
+
+@pytest.mark.parametrize("name", curve_metrics.DISTANCES)
+def test_distances_are_small_between_two_true_sets_and_large_between_sizes(truth, name):
+    distance = curve_metrics.DISTANCES[name]
+    near, far = distance(*truth[0.2]), distance(truth[0.2][0], truth[2.0][0])
+    assert near < far
+    if name == "c2st":
+        assert near < 0.6 and far > 0.9
+    else:
+        assert distance(truth[0.2][0], truth[0.2][0]) == pytest.approx(0, abs=1e-9)
+
+
+def test_noise_shows_in_the_structure_function(truth):
+    curves = truth[0.2][0]
+    noisy = curves * np.exp(0.05 * np.random.default_rng(0).normal(size=curves.shape))
+    assert curve_metrics.structure_distance(noisy, curves) > 0.3
+
+
+def test_generate_keeps_shape_seed_and_the_callers_random_state():
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    one, two = (ex_2c.generate([0.3, 1.7], 4, seed=1) for _ in range(2))
+    assert one.shape == (2, 4, 300) and one.dtype == np.float32 and np.array_equal(one, two)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert not np.array_equal(ex_2c.generate(0.3, 1), ex_2c.generate(0.3, 1))
+    assert one.min() > 0
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, "3", True])
+def test_generate_refuses_a_number_of_curves_that_is_none(n):
+    with pytest.raises(InputError):
+        ex_2c.generate([0.3], n)
+
+
+def test_the_curves_asked_for_are_written(tmp_path):
+    arguments = ["--p", "0.3", "1.7", "--n", "3", "--out"]
+    for name in ("a.csv", "a.npz"):
+        done = run_script([ROOT / "ex_2c.py", *arguments, name], tmp_path)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    table = np.loadtxt(tmp_path / "a.csv", delimiter=",", skiprows=1)
+    kept = np.load(tmp_path / "a.npz")
+    assert table.shape == (6, 301) and kept["mu"].shape == (2, 3, 300)
+    np.testing.assert_allclose(table[:, 1:], kept["mu"].reshape(6, 300), rtol=1e-5)
+    assert table[:, 0] == pytest.approx([0.3] * 3 + [1.7] * 3)
+
+
+def test_far_outside_the_trained_range_there_is_a_warning(tmp_path):
+    done = run_script([ROOT / "ex_2c.py", "--p", "0.01", "--out", "a.csv"], tmp_path)
+    assert done.returncode == 0 and done.stderr.startswith("warning: p = 0.01 R_E")
+
+
+BAD = [
+    ["--p", "0"], ["--p", "-1"], ["--p", "nan"], ["--p", "inf"], ["--p", "small"], ["--p"],
+    ["--p", "1", "--n", "0"], ["--p", "1", "--out", "a.txt"], ["--out", "a.csv"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", BAD)
+def test_bad_input_takes_one_line_and_exit_status_2(arguments, tmp_path):
+    done = run_script([ROOT / "ex_2c.py", *arguments], tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_exercise_is_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    foreign = (ROOT / "checkpoints/judge.pt").read_bytes()
+    (tmp_path / "checkpoints/ex_2b.pt").write_bytes(foreign)
+    done = run_script([ROOT / "ex_2c.py", "--p", "1", "--out-dir", "."], tmp_path)
+    assert done.returncode == 2 and "python ex_2b.py" in done.stderr
+
+
+def test_only_the_projection_imports_umap():
+    code = "import sys, ex_2a, ex_2b, ex_2c, ex_2d; sys.exit('umap' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_order_is_found_where_it_is_and_not_where_it_is_not():
+    random = np.random.default_rng(0)
+    log_p = random.uniform(-1, 1, 300)
+    line = np.stack([3 * log_p, 0.1 * random.normal(size=300)], 1)
+    cloud = random.normal(size=(300, 2))
+    found, none = (ex_2d.order(points, log_p, 50, 0) for points in (line, cloud))
+    assert found["spearman_rho"] > 0.99 and found["knn_r2"] > 0.99
+    assert none["spearman_rho"] < 2 * none["spearman_rho_shuffled_99"] and none["knn_r2"] < 0.1
+
+
+def test_power_spectra_find_the_frequency():
+    t = np.arange(300) / 300
+    spectra = ex_2d.power_spectra(10 ** (0.1 * np.sin(2 * np.pi * np.array([[3], [40]]) * t)))
+    assert spectra.shape[0] == 2 and spectra[0].argmax() < spectra[1].argmax()
+
+
+def test_the_shipped_checkpoint_meets_its_targets():
+    """What figures/ex_2b.json says of the file that is shipped."""
+    numbers = json.loads((ROOT / "figures/ex_2b.json").read_text())
+    assert numbers["checkpoint_sha256"] == artifacts.sha256(ROOT / "checkpoints/ex_2b.pt")
+    test = numbers["test"]
+    assert test["negative_elbo_nats"] <= -1365
+    assert test["distances"]["w1"] <= 0.035 and test["distances"]["c2st"] <= 0.60
+    assert numbers["training_seconds"] <= 120
+
+
+def test_the_shipped_model_draws_curves_like_new_true_ones():
+    """Evaluated, not read: against a small star field that it was not trained on."""
+    small = light_curves.Settings(width=40.0, pixels=2000, rays=2.0)
+    ((p, disc),) = light_curves.disc_maps(small, [0.535734], seed=77)
+    true = light_curves.curves_of(disc, small, 1000, 1)
+    fake = ex_2c.generate([p], 1000, seed=0)[0]
+    assert curve_metrics.wasserstein(fake, true) < 0.1
+    assert curve_metrics.structure_distance(fake, true) < 0.2
+    assert curve_metrics.variability_ks(fake, true) < 0.12

@@ -1,0 +1,80 @@
+"""The simulated data set: in the assignment's format, whole, split as it says, told from others."""
+
+import numpy as np
+import pytest
+
+import data_loader
+from common import light_curves
+from common.settings import InputError
+
+SMALL = light_curves.Settings(width=6.0, pixels=200, curves=12, rays=3.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("curves")
+    light_curves.simulate(path, SMALL)
+    return path
+
+
+def test_the_loader_reads_what_the_simulator_wrote(folder):
+    x, y = data_loader.dataloader(folder)
+    assert len(x) == 25 + 6 + 6 and x["12345_05"].shape == (12, 300)
+    assert y["12345_05"][0] == pytest.approx([0.4, 0.4, 0.0, 0.195695], abs=1e-6)
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_the_roles_do_not_overlap(folder):
+    parts = light_curves.split(*data_loader.dataloader(folder))
+    sizes = [set(getattr(parts, role)) for role in ("train", "validation", "test")]
+    assert [len(s) for s in sizes] == [7, 3, 3] and not set.intersection(*sizes)
+    assert set(parts.again) == set(parts.independent) == set(parts.test)
+    p = min(parts.test)
+    assert not np.allclose(parts.test[p], parts.again[p])
+    assert parts.train[min(parts.train)].dtype == np.float32
+
+
+def test_the_attached_set_alone_is_split_by_curves(folder):
+    """Only discs 01, 05, ..., 25 of one map, as in the assignment."""
+    x, y = data_loader.dataloader(folder)
+    keys = [f"12345_{disc:02d}" for disc in light_curves.TRAIN]
+    parts = light_curves.split({k: x[k] for k in keys}, {k: y[k] for k in keys})
+    assert set(parts.test) == set(parts.train) and not parts.again
+    for key in keys:
+        p = float(y[key][0, 3])
+        together = np.concatenate([parts.train[p], parts.test[p]])
+        np.testing.assert_allclose(np.sort(together, 0), np.sort(x[key], 0), rtol=1e-6)
+
+
+def test_curves_are_relative_to_the_mean_magnification(folder):
+    """A large source sees little but the mean; a small one is brighter at its peaks."""
+    x, _ = data_loader.dataloader(folder)
+    assert x["12345_25"].mean() == pytest.approx(1, abs=0.02)
+    assert x["12345_01"].max() > x["12345_25"].max()
+    assert x["12345_01"].std() > 3 * x["12345_25"].std()
+
+
+def test_the_source_is_named_and_a_foreign_set_is_not_called_simulated(folder, tmp_path):
+    assert light_curves.source_of(folder).startswith("simulated, kappa = 0.4")
+    labels = (folder / "labels.dat").read_text()
+    (tmp_path / "labels.dat").write_text(labels + "\n")
+    (tmp_path / "simulated.json").write_text((folder / "simulated.json").read_text())
+    assert light_curves.source_of(tmp_path) == str(tmp_path / "labels.dat")
+
+
+def test_nothing_that_was_there_is_overwritten(folder, tmp_path):
+    with pytest.raises(InputError, match="there already"):
+        light_curves.simulate(folder, SMALL)
+    (tmp_path / "12345").mkdir()
+    (tmp_path / "12345/05.dat").write_text("mine")
+    with pytest.raises(InputError, match="there already"):
+        light_curves.simulate(tmp_path, SMALL)
+    assert (tmp_path / "12345/05.dat").read_text() == "mine"
+
+
+def test_the_same_seed_gives_the_same_bytes_and_an_unfinished_run_is_begun_anew(folder, tmp_path):
+    light_curves.simulate(tmp_path, SMALL)
+    (tmp_path / "labels.dat").unlink()
+    light_curves.simulate(tmp_path, SMALL)
+    for path in folder.rglob("*.dat"):
+        assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
