@@ -31,16 +31,17 @@ from common.settings import Common, option, parse
 class Settings(Common):
     """The model and how it is trained."""
 
+    threads: int = option(1, "CPU threads, 0: all; more do not pay here", minimum=0, maximum=1024)
     prior: str = option("coupling", "p(z|p)", choices=["coupling", "standard"])
     condition: str = option("value", "p itself, or ln p", choices=["value", "log"])
     components: int = option(16, "Gaussians in p(z|p)", minimum=1, maximum=1024)
     couplings: int = option(4, "affine couplings in p(z|p)", minimum=0, maximum=64)
     whitened: int = option(64, "principal components trained on", minimum=1, maximum=300, smoke=8)
     limit: int = option(0, "curves of each source; 0 takes all", minimum=0)
-    steps: int = option(20000, "of the training of everything", minimum=2, smoke=30)
-    refine: int = option(3000, "steps for encoder and deviation alone", minimum=0, smoke=10)
-    batch: int = option(126, "curves a step", minimum=2, maximum=10**6)
-    learning_rate: float = option(6e-3, "peak, Adam", minimum=0.0)
+    steps: int = option(12000, "of the training of everything", minimum=2, smoke=30)
+    refine: int = option(1500, "steps for encoder and deviation alone", minimum=0, smoke=10)
+    batch: int = option(256, "curves a step", minimum=2, maximum=10**6)
+    learning_rate: float = option(7e-3, "peak, Adam", minimum=0.0)
     least: float = option(0.02, "deviation / spread that is reached", minimum=1e-6, maximum=1.0)
     resume: bool = option(False, "go on with the interrupted training of the same settings")
 

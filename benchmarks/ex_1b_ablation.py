@@ -21,7 +21,6 @@ FULL = ex_1b.Settings.epochs
 ROWS = {
     "full, seed 1": {"seed": 1, "epochs": FULL},
     "full, seed 2": {"seed": 2, "epochs": FULL},
-    "full, products in float32": {"epochs": FULL, "bfloat16": False},
     "default": {},
     "default, seed 1": {"seed": 1},
     "products in float32": {"bfloat16": False},

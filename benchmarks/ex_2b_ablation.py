@@ -21,16 +21,12 @@ from common.settings import Common, option, parse
 
 WIDE = (0.01, 0.03)  # R_E, sources added to the training set in one row
 ROWS = {
-    "default": {},
     "seed 1": {"seed": 1},
     "seed 2": {"seed": 2},
     "p(z|p) = N(0, I)": {"prior": "standard"},
     "the course's averaged loss, raw curves, N(0, I)": {"course": True},
     "condition ln p": {"condition": "log"},
-    "condition ln p, seed 1": {"condition": "log", "seed": 1},
-    "condition ln p, seed 2": {"condition": "log", "seed": 2},
     "one Gaussian, no couplings": {"components": 1, "couplings": 0},
-    "no second stage": {"refine": 0},
     "trained also on p = 0.01, 0.03": {"wide": True},
 }
 

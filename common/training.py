@@ -58,7 +58,7 @@ def clip_to_running_norm(optimizer, factor: float = 2.0, memory: float = 0.98) -
         group = optimizer.param_groups[0]
         used = [p for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
         limit = factor * group["norm"] if "norm" in group else math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(used, limit))
+        norm = float(torch.nn.utils.clip_grad_norm_(used, limit, foreach=True))
         kept = min(norm, limit)
         group["norm"] = memory * group.get("norm", kept) + (1 - memory) * kept
 

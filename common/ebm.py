@@ -1,0 +1,130 @@
+"""Energy-based model p(x) = exp(f(x)) / Z in two dimensions: network, Z by quadrature, training.
+
+    grad log-likelihood = E_data[grad f] - E_model[grad f]
+
+Contrastive divergence puts chains that start at data (or persist) in place of the model's samples
+(Hinton 2002; Tieleman 2008).  The methods of `train` differ in nothing but their negatives.
+"""
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common import artifacts, swiss_roll
+from common.settings import InputError
+
+BASE = 8.0  # standard deviation of the Gaussian that f starts from
+SCALE = 6.0  # inputs are divided by it
+REACH, OUTER = 25.0, 100.0  # quadrature: fine inside, coarse out to OUTER
+
+
+class Energy(nn.Module):
+    """f(x) = network(x / 6) - |x|^2 / (2 * 8^2); the energy is -f.  (n, 2) -> (n,)."""
+
+    def __init__(self, width: int = 64, depth: int = 3):
+        super().__init__()
+        if not (1 <= width <= 4096 and 1 <= depth <= 32):
+            raise InputError(f"energy network: width {width}, depth {depth}: out of range")
+        sizes = [2] + [width] * depth
+        self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in itertools.pairwise(sizes))
+        self.last = nn.Linear(width, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = x / SCALE
+        for layer in self.hidden:
+            h = F.silu(layer(h))
+        return self.last(h)[:, 0] - (x * x).sum(1) / (2 * BASE**2)
+
+    @torch.no_grad()
+    def value_and_gradient(self, x: torch.Tensor):
+        """Return f(x) (n,) and its gradient (n, 2), written out: faster than autograd.
+
+        SiLU: s = sigmoid(a); h = a s; dh/da = s + h (1 - s).
+        """
+        h, slopes = x / SCALE, []
+        for layer in self.hidden:
+            a = F.linear(h, layer.weight, layer.bias)
+            s = a.sigmoid()
+            h = a * s
+            slopes.append(torch.addcmul(s, h, 1 - s))
+        value = F.linear(h, self.last.weight, self.last.bias)[:, 0]
+        g = self.last.weight * slopes[-1]  # (n, width)
+        for layer, slope in zip(self.hidden[:0:-1], slopes[-2::-1], strict=True):
+            g = (g @ layer.weight) * slope
+        gradient = torch.addmm(x, g, self.hidden[0].weight, beta=-1 / BASE**2, alpha=1 / SCALE)
+        return value - (x * x).sum(1) / (2 * BASE**2), gradient
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of f, that is of log p: (n, 2) -> (n, 2)."""
+        return self.value_and_gradient(x)[1]
+
+
+@torch.no_grad()
+def values(model, points, batch: int = 20_000) -> torch.Tensor:
+    """Return f at many points (m, 2): (m,) float64; f itself is computed in float32."""
+    kind = next(model.parameters(), points)
+    return torch.cat([model(part.to(kind)).double().cpu() for part in points.split(batch)])
+
+
+def log_normaliser(model, step: float = 0.1) -> float:
+    """Return log Z = log integral exp f, by quadrature out to |x_i| = 100.
+
+    A square grid of `step` over [-25, 25]^2, one five times as coarse outside.
+    """
+    return log_mass(model, step)[0]
+
+
+def log_mass(model, step: float = 0.1, outside: float = 20.0) -> tuple[float, float]:
+    """Return (log Z, log of the mass where max |x_i| > `outside`)."""
+    fine, area = swiss_roll.grid(step, REACH)
+    coarse, coarse_area = swiss_roll.grid(5 * step, OUTER)
+    coarse = coarse[coarse.abs().amax(1) > REACH + step]
+    points = torch.cat([fine, coarse])
+    log_area = torch.cat([torch.full((len(fine),), math.log(area)),
+                          torch.full((len(coarse),), math.log(coarse_area))])  # fmt: skip
+    log_share = values(model, points) + log_area
+    log_z = log_share.logsumexp(0).item()
+    far = points.abs().amax(1) > outside
+    return log_z, log_share[far].logsumexp(0).item() - log_z
+
+
+class Exact:
+    """The truth on a grid, kept: what the exact KL divergence needs besides f."""
+
+    def __init__(self, noise: float, step: float = 0.1):
+        points, area = swiss_roll.grid(min(step, noise / 2), swiss_roll.LAST + 8 * noise)
+        log_p = torch.cat([swiss_roll.log_density(part, noise) for part in points.split(50_000)])
+        keep = log_p > -60
+        self.points, self.weights = points[keep], log_p[keep].exp() * area
+        self.entropy = -(self.weights * log_p[keep]).sum().item()
+
+    def kl(self, model) -> dict:
+        """Return KL(data || model) = log Z - E_p[f] - H(p) in nats, log Z, and the mass far off."""
+        log_z, log_far = log_mass(model)
+        mean = (self.weights * values(model, self.points)).sum().item()
+        kl = log_z - mean - self.entropy
+        return {"kl_nats": kl, "log_z": log_z, "log10_mass_beyond_20": log_far / math.log(10)}
+
+
+def load(path) -> Energy:
+    """Return the energy network of a checkpoint of ex_3a.py: its call gives f(x), (n, 2) -> (n,).
+
+    Raises InputError for a missing, damaged or foreign file.
+    """
+    return load_with_content(path)[0]
+
+
+def load_with_content(path) -> tuple[Energy, dict]:
+    """Return (network, checkpoint): see `load`."""
+    made_by = "python ex_3a.py"
+    content = artifacts.load_checkpoint(path, "ex_3a", made_by)
+    try:
+        model = Energy(**content["model"])
+    except (KeyError, TypeError, InputError) as error:
+        what = str(error).splitlines()[0][:100]
+        raise InputError(f"{path} is damaged ({what}): run `{made_by}` to make it") from error
+    artifacts.restore(model, content, path, made_by)
+    return model.eval(), content
