@@ -53,6 +53,8 @@ def fit(train: dict, settings, device, state=None):
     both = [whitening.whiten(curves) for curves in (x, x.flip(1))]  # time has no direction here
     shape = {name: getattr(settings, name) for name in curve_model.SHAPE}
     model = curve_model.build(**shape, features=settings.whitened).to(device)
+    if settings.prior == "coupling":
+        model.prior.limits.copy_(torch.stack([p.min(), p.max()]))
     optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=0.0)
     training.clip_to_running_norm(optimizer)
     settled = [*model.decoder.first.parameters(), *model.decoder.last.parameters()]

@@ -96,10 +96,10 @@ def main(argv=None) -> dict:
                 ("curves", light_curves.to_log(together)), ("spectra", power_spectra(together))
             ):  # fmt: skip
                 for method in ("UMAP", "t-SNE"):
-                    key = f"{name}, {kind}", method
+                    key = name, f"{method} of {kind}"
                     maps[key] = projection(method, features, settings.seed)
                     found = order(maps[key], size, settings.nulls, settings.seed)
-                    rows[f"{method}, {name}, {kind}"], log_p[key[0]] = found, size
+                    rows[f"{method}, {name}, {kind}"], log_p[name] = found, size
                     answers[key] = f"ρ = {found['spearman_rho']:.2f}, R² = {found['knn_r2']:.2f}"
                     bar.update()
     metrics = {"order": rows, "source": light_curves.source_of(folder), "seed": settings.seed}
@@ -112,7 +112,7 @@ def main(argv=None) -> dict:
     figure = curve_plots.projections(maps, log_p, answers, f"{title}\n{metrics['source']}")
     print(artifacts.save_figure(figures / "ex_2d.png", figure))
     print(artifacts.save_json(figures / "ex_2d.json", metrics))
-    print(title)
+    print(title.replace(chr(10), " "))
     return metrics
 
 
@@ -125,8 +125,8 @@ def answer(rows: dict) -> str:
         strength = "a clear order" if strong else ("some order" if some else "no clear order")
         return f"{strength} (UMAP: ρ = {row['spearman_rho']:.2f}, R² = {row['knn_r2']:.2f})"
 
-    parts = f"curves: {words('curves')}; spectra: {words('spectra')}"
-    return f"Are generated light curves ordered in p?  {parts}"
+    parts = f"the curves themselves: {words('curves')}; their power spectra: {words('spectra')}"
+    return f"Are generated light curves ordered in p?\n{parts}"
 
 
 if __name__ == "__main__":

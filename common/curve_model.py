@@ -66,6 +66,7 @@ class Whitening:
 
     def __init__(self, curves: torch.Tensor, components: int):
         both = torch.cat([curves, curves.flip(1)]).double()
+        self.limits = torch.stack([curves.min(), curves.max()])
         mean = both.mean(0)
         values, axes = torch.linalg.eigh((both - mean).T @ (both - mean) / len(both))
         values = values.flip(0)[:components].clamp_min(1e-12)  # variances, largest first
@@ -117,6 +118,7 @@ def _gaussian(square, log_deviation):
 def fold(model: cvae.CVAE, whitening: Whitening, shape: dict) -> cvae.CVAE:
     """Multiply the whitening into the first and last layer: the asked network on 300 samples."""
     whole = build(**shape)
+    whole.decoder.limits.copy_(whitening.limits)
     whole.prior.load_state_dict(model.prior.state_dict())
     k, first, last = len(whitening.variances), model.encoder.first, model.decoder.last
     whole.encoder.first.weight.copy_(
@@ -169,9 +171,11 @@ def as_sizes(p) -> torch.Tensor:
 def draw(model: cvae.CVAE, p: torch.Tensor, n: int, logarithm: bool = True) -> torch.Tensor:
     """Draw n curves for each p (m,): z ~ p(z|p), then mu = 10^E[x|z,p] -> (m, n, 300).
 
+    The mean is cut at the least and greatest value of a training curve (`decoder.limits`): one
+    draw in thousands, far out in the tails of p(z|p), would else be absurdly bright.
     logarithm: False for a model of mu itself (the course's baseline): mu = E[x|z,p].
     """
     y = p.to(next(model.parameters()).device).repeat_interleave(n)
-    x = model.decode(model.prior.sample(y), y)[:, :-1]
+    x = model.decode(model.prior.sample(y), y)[:, :-1].clamp(*model.decoder.limits)
     mu = (x * LN10).exp() if logarithm else x
     return mu.view(len(p), n, SAMPLES).cpu()

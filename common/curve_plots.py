@@ -99,7 +99,7 @@ def projections(maps, log_p, answers, title):
     """
     rows = list(dict.fromkeys(row for row, _ in maps))
     columns = list(dict.fromkeys(column for _, column in maps))
-    figure = Figure((3.3 * len(columns), 3.2 * len(rows) + 0.6), dpi=DPI, layout="constrained")
+    figure = Figure((2.9 * len(columns) + 1, 2.9 * len(rows) + 0.9), dpi=DPI, layout="constrained")
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     low, high = (f(np.concatenate(list(log_p.values()))) for f in (np.min, np.max))
     for i, row in enumerate(rows):
@@ -108,7 +108,7 @@ def projections(maps, log_p, answers, title):
             drawn = axis.scatter(
                 *points.T, c=log_p[row], s=3, cmap="viridis", vmin=low, vmax=high, lw=0
             )
-            axis.set_title(f"{column}, {row}\n{answers[row, column]}", fontsize=8)
+            axis.set_title(f"{row}: {column}\n{answers[row, column]}", fontsize=9)
             axis.set(xticks=[], yticks=[])
     bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label="source size p [R_E]")
     ticks = np.log10([0.1, 0.2, 0.5, 1, 2, 5])

@@ -137,7 +137,7 @@ def compare(sizes, generate, content, settings, device) -> dict:
         for k, p in enumerate(tqdm(sizes, desc="measuring", unit="p", dynamic_ncols=True))
     }
     trained = content["trained_p"]
-    source = f"trained on: {content['source']}; truth: simulated"
+    source = f"data: {content['source']}; truth: simulated"
     folder = Path(settings.out_dir) / "figures"
     some, real = [part[:shown] for part in fake], [true[p][0][:shown] for p in sizes]
     figures = {

@@ -105,12 +105,15 @@ class CouplingPrior(nn.Module):
     z -> u in two stages.  First (z - m) exp(-r), m and r networks of log y alone.  Then `couplings`
     layers, each of which permutes its input to (a, b) and maps b to (b - t) exp(-s), s and t a
     network of (a, log y), |s| < 1.  log p(z|y) = log p(u) - sum r - sum s, p(u) a learned mixture.
-    At the start it is the mixture.  (Dinh, Sohl-Dickstein & Bengio 2017, eq. 7-8.)
+    At the start it is the mixture.  Below and above `limits`, the least and greatest y it was
+    trained on, it stays what it is there: networks extrapolate badly.
+    (Dinh, Sohl-Dickstein & Bengio 2017, eq. 7-8.)
     """
 
     def __init__(self, latent: int, components: int, couplings: int = 4, hidden: int = 64):
         super().__init__()
         self.base = ClassMixturePrior(1, latent, components)
+        self.register_buffer("limits", torch.tensor([0.0, math.inf]))
         self.affine = _starts_at_zero(1, 32, 2 * latent)
         self.embedding = nn.Sequential(nn.Linear(1, 32), nn.SiLU(), nn.Linear(32, 8))
         self.kept = latent // 2  # a
@@ -120,13 +123,16 @@ class CouplingPrior(nn.Module):
             self.networks.append(_starts_at_zero(*sizes))
             self.register_buffer(f"order{layer}", torch.randperm(latent))
 
+    def _log(self, y):
+        return y.clamp(*self.limits).log()[:, None]  # (n, 1)
+
     def _scale_and_shift(self, network, a, c):
         s, t = network(torch.cat([a, c], 1)).chunk(2, 1)
         return s.tanh(), t
 
     def to_base(self, z: torch.Tensor, y: torch.Tensor):
         """Return (u, log |det du/dz|): z (n, latent), y (n,) -> (n, latent), (n,)."""
-        log_y = y.log()[:, None]
+        log_y = self._log(y)
         shift, scale = self.affine(log_y).chunk(2, 1)
         c = self.embedding(log_y)  # (n, 8)
         z, log_det = (z - shift) * (-scale).exp(), -scale.sum(1)
@@ -139,7 +145,7 @@ class CouplingPrior(nn.Module):
 
     def from_base(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Invert `to_base`: u (n, latent), y (n,) -> z (n, latent)."""
-        log_y = y.log()[:, None]
+        log_y = self._log(y)
         shift, scale = self.affine(log_y).chunk(2, 1)
         c = self.embedding(log_y)  # (n, 8)
         for layer in reversed(range(len(self.networks))):

@@ -1,6 +1,7 @@
 """The light curves of exercise 2: simulate them when they are missing, split and transform them.
 
     python -m common.light_curves                    -> data/labels.dat, data/12345/01.dat ...
+    python -m common.light_curves --map              -> figures/ex_2_map.png
     python -m common.light_curves --kappa 0.6 --gamma 0.5 --smooth-fraction 0.5 --data-dir other
 
 Curves are in the assignment's format, relative magnification mu / <mu>.  Map 12345 has a file for
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from common import artifacts, microlensing, runtime
+from common import artifacts, curve_plots, microlensing, runtime
 from common.settings import Common, InputError, option, parse
 
 MAP, SAME_FIELD, OTHER_FIELD = "12345", "12346", "12347"
@@ -54,6 +55,7 @@ class Settings(Common):
     pixels: int = option(5000, "of the map, a side", minimum=16, maximum=20000, smoke=400)
     rays: float = option(5.0, "rays a pixel", minimum=0.1, maximum=1000.0)
     profile: str = option("gaussian", "of the source", choices=[*microlensing.PROFILES])
+    map: bool = option(False, "draw the magnification map, figures/ex_2_map.png, and no data set")
 
 
 def radius_of(disc: int) -> float:
@@ -101,7 +103,7 @@ def simulate(folder, settings: Settings) -> None:
     values = f"{settings.kappa} {settings.gamma} {settings.smooth_fraction}"
     rows = [f"{name} {disc:02d} {values} {radius_of(disc):.6f}\n" for name, disc in jobs]
     labels = head + "".join(rows)
-    free = ("device", "threads", "data_dir", "out_dir")
+    free = ("device", "threads", "data_dir", "out_dir", "map")
     recipe = {k: v for k, v in asdict(settings).items() if k not in free}
     stamp = hashlib.sha256(labels.encode()).hexdigest()
     artifacts.save_json(folder / MARK, {"labels_sha256": stamp, "settings": recipe})
@@ -265,10 +267,28 @@ def to_log(curves) -> np.ndarray:
     return np.log10(np.maximum(np.asarray(curves, np.float32), LEAST))
 
 
+def draw_map(settings) -> dict:
+    """Write figures/ex_2_map.png: the map of a point source, whole and in part; its mean."""
+    macro = (settings.kappa, settings.gamma, settings.smooth_fraction)
+    field = microlensing.star_field(*macro, settings.width, settings.seed)
+    mu = microlensing.magnification_map(field, settings.pixels, settings.rays)
+    title = (
+        f"Magnification map of {len(field.stars):,} stars, kappa = {macro[0]:g}, gamma = "
+        f"{macro[1]:g}, s = {macro[2]:g}; the bright lines are caustics\nmean magnification "
+        f"{mu.mean():.9f}, exact {field.mean_magnification:.9f}"
+    )
+    part = min(10.0, settings.width)
+    figure = curve_plots.magnification(mu / field.mean_magnification, settings.width, part, title)
+    print(artifacts.save_figure(Path(settings.out_dir) / "figures/ex_2_map.png", figure))
+    return {"mean": mu.mean(), "exact": field.mean_magnification}
+
+
 def main(argv=None) -> dict:
-    """Simulate a data set into --data-dir (default data/)."""
+    """Simulate a data set into --data-dir (default data/), or draw the map."""
     settings = parse(Settings, __doc__, argv)
     runtime.start(settings)
+    if settings.map:
+        return draw_map(settings)
     folder = data_folder(settings)
     simulate(folder, settings)
     print(folder / "labels.dat", source_of(folder), sep=": ")

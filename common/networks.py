@@ -99,6 +99,7 @@ class MeanAndDeviation(OneHidden):
         super().__init__(inputs, condition, hidden, outputs)
         self.deviation = nn.Sequential(nn.Linear(1, 16), nn.SiLU(), nn.Linear(16, 1))
         nn.init.constant_(self.deviation[2].bias, -5.0)
+        self.register_buffer("limits", torch.tensor([-torch.inf, torch.inf]))  # of the mean's use
         self.logarithm = logarithm
 
     def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

@@ -162,13 +162,13 @@ def layers(rows, parameters):
         for place, text in enumerate(texts):
             axis.text(place, -12, text, ha="center", va="top", fontsize=8)
         for place, row in enumerate(part):
-            label = f"{row['parameters']:,d}\nweights"
+            label = f"{row['parameters']:,d}\nparameters"
             axis.annotate(
                 "", (place + 0.78, 60), (place + 0.22, 60), arrowprops={"arrowstyle": "->"}
             )
             axis.text(place + 0.5, 72, label, ha="center", fontsize=7)
         axis.set_title(f"{name}: {parameters[name]:,d} parameters", fontsize=10)
-        axis.set(xticks=[], ylim=(-75, 350), xlim=(-0.5, 2.5))
+        axis.set(xticks=[], yticks=[0, 100, 200, 300], ylim=(-75, 350), xlim=(-0.5, 2.5))
         axis.spines[["top", "right", "bottom"]].set_visible(False)
     figure.supylabel("units", fontsize=9)
     return figure
