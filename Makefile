@@ -13,7 +13,10 @@ BIN    := .venv/bin
 answers: .venv/.answers-ready  ## set up, and answer every exercise from the shipped checkpoints
 	$(BIN)/python ex_1c.py 2023
 	$(BIN)/python ex_1c.py --examples
-	@echo "As shipped, made anew by make train: figures/ex_1b*.png, figures/ex_1b.json"
+	$(BIN)/python ex_2a.py
+	$(BIN)/python ex_2c.py
+	$(BIN)/python ex_2d.py
+	@echo "As shipped, made anew by make train: figures/ex_1b*, figures/ex_2b*"
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 	$(BIN)/python -m pytest
@@ -21,10 +24,13 @@ test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 train: .venv/.answers-ready  ## train every model anew, then answer
 	$(BIN)/python -m common.judge
 	$(BIN)/python ex_1b.py
+	$(BIN)/python ex_2b.py
+	$(BIN)/python -m common.light_curves --map
 	$(MAKE) answers
 
 bench: .venv/.answers-ready  ## run the comparisons behind the tables
 	$(BIN)/python -m benchmarks.ex_1b_ablation
+	$(BIN)/python -m benchmarks.ex_2b_ablation
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

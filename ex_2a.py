@@ -76,6 +76,7 @@ def main(argv=None) -> dict:
         "layers": rows,
         "parameters": count,
         "model": shape,
+        "source": "no data",
     }
     folder = Path(settings.out_dir) / "figures"
     print(artifacts.save_figure(folder / "ex_2a.png", plots.layers(rows, count)))

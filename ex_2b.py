@@ -14,7 +14,9 @@ is learned at once makes codes so fine that p(z|p) cannot follow them.  Then p(z
 decoder's mean stay as they are (and with them the generated curves), and the encoder and the
 deviation, now learned, find the tightest bound.
 Reads --data-dir (default data/, simulated when absent).
-@EXPECT@
+Expect (seed 0, AMD EPYC, 1 threads, torch 2.13.0+cpu): 117 s of training, a minute of measuring;
+on held-out sources -ELBO -1519 nats a curve (three seeds -1490 +- 25), W1 0.020 (floor 0.006),
+C2ST 0.535 (floor 0.499).
 """
 
 from dataclasses import asdict, dataclass

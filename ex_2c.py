@@ -7,7 +7,7 @@ z ~ p(z|p), then mu = 10^E[x|z,p]: 300 samples of relative magnification.  Needs
 checkpoints/ex_2b.pt (shipped).  Beside each generated set stand simulated light curves of the same
 p; the simulation takes about half a minute, once (kept in --data-dir, default data/).
 As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
-@EXPECT@
+Expect: C2ST 0.52 (0.5 is perfect) at p = 0.3; at p = 0.01, outside the trained range, 0.87.
 """
 
 import sys

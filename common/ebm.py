@@ -17,8 +17,10 @@ from common import artifacts, swiss_roll
 from common.settings import InputError
 
 BASE = 8.0  # standard deviation of the Gaussian that f starts from
+LOG_BASE = math.log(2 * math.pi * BASE**2)  # of its normaliser
 SCALE = 6.0  # inputs are divided by it
-REACH, OUTER = 25.0, 100.0  # quadrature: fine inside, coarse out to OUTER
+FINE, REACH = 0.1, 25.2  # quadrature: step inside, where its cells end at 25.25
+COARSE, OUTER = 0.5, 100.0  # and outside, where the cells begin at 25.25
 
 
 class Energy(nn.Module):
@@ -69,19 +71,19 @@ def values(model, points, batch: int = 20_000) -> torch.Tensor:
     return torch.cat([model(part.to(kind)).double().cpu() for part in points.split(batch)])
 
 
-def log_normaliser(model, step: float = 0.1) -> float:
+def log_normaliser(model) -> float:
     """Return log Z = log integral exp f, by quadrature out to |x_i| = 100.
 
-    A square grid of `step` over [-25, 25]^2, one five times as coarse outside.
+    A square grid of step 0.1 over |x_i| < 25.25, one of step 0.5 outside.
     """
-    return log_mass(model, step)[0]
+    return log_mass(model)[0]
 
 
-def log_mass(model, step: float = 0.1, outside: float = 20.0) -> tuple[float, float]:
+def log_mass(model, outside: float = 20.0) -> tuple[float, float]:
     """Return (log Z, log of the mass where max |x_i| > `outside`)."""
-    fine, area = swiss_roll.grid(step, REACH)
-    coarse, coarse_area = swiss_roll.grid(5 * step, OUTER)
-    coarse = coarse[coarse.abs().amax(1) > REACH + step]
+    fine, area = swiss_roll.grid(FINE, REACH)
+    coarse, coarse_area = swiss_roll.grid(COARSE, OUTER)
+    coarse = coarse[coarse.abs().amax(1) > REACH + FINE]
     points = torch.cat([fine, coarse])
     log_area = torch.cat([torch.full((len(fine),), math.log(area)),
                           torch.full((len(coarse),), math.log(coarse_area))])  # fmt: skip

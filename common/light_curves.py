@@ -106,7 +106,9 @@ def simulate(folder, settings: Settings) -> None:
     free = ("device", "threads", "data_dir", "out_dir", "map")
     recipe = {k: v for k, v in asdict(settings).items() if k not in free}
     stamp = hashlib.sha256(labels.encode()).hexdigest()
-    artifacts.save_json(folder / MARK, {"labels_sha256": stamp, "settings": recipe})
+    artifacts.save_json(
+        folder / MARK, {"labels_sha256": stamp, "settings": recipe, "source": "common.light_curves"}
+    )
     with tqdm(total=len(jobs), desc="simulating light curves", unit="file") as bar:
         for field, discs in ((0, every), (1, held_out)):
             radii = [radius_of(disc) for disc in discs]

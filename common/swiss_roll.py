@@ -4,7 +4,7 @@
     p(x) = 1 / (3 pi) * integral N(x; (t cos t, t sin t), noise^2 I) dt
 
 scikit-learn's roll without its third axis, not rescaled.  The integral is a Gauss-Legendre sum over
-panels five noises long, so that its ends are as exact as its middle.
+panels six noises long, so that its ends are as exact as its middle.
 """
 
 import math
@@ -37,12 +37,12 @@ def quadrature(noise: float) -> tuple[torch.Tensor, torch.Tensor]:
     if not (math.isfinite(noise) and noise > 0):
         raise InputError(f"noise {noise}: must be a finite number above 0")
     length = 0.5 * (LAST**2 - FIRST**2)  # nearly that of the spiral
-    panels = max(8, math.ceil(length / (5 * noise)))
+    panels = max(8, math.ceil(length / (6 * noise)))
     if panels > 10**5:
         raise InputError(f"noise {noise}: too small for the quadrature")
     # edges evenly spaced in t^2, that is, along the spiral
     edges = torch.linspace(FIRST**2, LAST**2, panels + 1, dtype=torch.float64).sqrt()
-    nodes, weights = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(8))
+    nodes, weights = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(12))
     half = 0.5 * (edges[1:] - edges[:-1])[:, None]
     t = 0.5 * (edges[1:] + edges[:-1])[:, None] + half * nodes
     return t.flatten(), (half * weights).flatten() / (LAST - FIRST)

@@ -122,6 +122,12 @@ def test_the_shipped_checkpoint_meets_its_targets():
     test = numbers["test"]
     assert test["negative_elbo_nats"] <= -1365
     assert test["distances"]["w1"] <= 0.035 and test["distances"]["c2st"] <= 0.60
+    order = json.loads((ROOT / "figures/ex_2d.json").read_text())
+    assert order["checkpoint_sha256"] == numbers["checkpoint_sha256"]
+    spectra = order["order"]["UMAP, generated, spectra"]
+    assert spectra["knn_r2"] >= 0.95 and spectra["spearman_rho"] >= 0.97
+    compared = json.loads((ROOT / "figures/ex_2c.json").read_text())
+    assert compared["checkpoint_sha256"] == numbers["checkpoint_sha256"]
     assert numbers["training_seconds"] <= 120
 
 

@@ -95,7 +95,7 @@ def test_a_single_lens_magnifies_as_it_should():
     field = one_star(2.5e-3)
     pixels = 1500
     mu = ml.magnification_map(field, pixels, rays=20.0)
-    disc = ml.convolve(mu, field.width, 0.1)
+    disc = ml.convolve(mu, field.width, 0.05)
     centre = field.width / 2
     for u in (0.5, 1.0, 1.5, 2.5):
         angles = np.linspace(0, 2 * np.pi, 40)

@@ -61,5 +61,16 @@ def test_the_table_holds_the_measured_numbers():
         assert shown in README, shown
 
 
+def test_the_table_of_light_curves_holds_the_measured_numbers():
+    numbers = json.loads((ROOT / "figures/ex_2b.json").read_text())
+    distances, floor = numbers["test"]["distances"], numbers["floor"]
+    assert f"{numbers['test']['negative_elbo_nats']:.0f}" in README
+    for name in ("w1", "sf", "ks", "peaks", "sw", "c2st"):
+        assert f"| {distances[name]:.3f} (three seeds" in README, name
+        assert f"| {floor[name]:.3f} |" in README, name
+    order = json.loads((ROOT / "figures/ex_2d.json").read_text())["order"]
+    assert f"ρ = {order['UMAP, generated, spectra']['spearman_rho']:.2f}" in README
+
+
 def test_no_measured_table_is_missing_a_number():
     assert "@" not in re.sub(r"\S+@\S+\.\S+", "", README)
