@@ -1,0 +1,58 @@
+"""Figures of the Swiss roll: arrays in, matplotlib figures out."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from common.plots import DPI
+
+GREYS, STYLES = ("0.0", "0.3", "0.5", "0.65", "0.2"), ("-", "--", "-.", ":", (0, (6, 2)))
+
+
+def panels(samples, truth, captions, title):
+    """Draw samples {(row, column): (n, 2)} over the truth (m, 2), the same axes in each panel."""
+    rows, columns = (list(dict.fromkeys(key[k] for key in samples)) for k in (0, 1))
+    figure = Figure(
+        (2.7 * len(columns) + 0.3, 2.7 * len(rows) + 0.6), dpi=DPI, layout="constrained"
+    )
+    axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            axis = axes[i, j]
+            axis.scatter(*np.asarray(truth).T, s=3, color="0.75", lw=0, label="truth")
+            axis.scatter(*np.asarray(samples[row, column]).T, s=3, color="k", lw=0, label="samples")
+            axis.set(xlim=(-18, 18), ylim=(-18, 18), aspect="equal")
+            axis.set_title(f"{row}, {column}\n{captions[row, column]}", fontsize=8)
+    axes[0, 0].legend(fontsize=6, markerscale=2, loc="lower left")
+    for axis in axes[-1]:
+        axis.set_xlabel("x₁")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("x₂")
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def over_time(curves, floor, fields, title):
+    """Draw distances over the Langevin steps, and the fields grad log p of truth and model.
+
+    curves {eps: {name: (steps (k,), sw2 (k,))}}; floor: sw2 of two true sets; fields
+    {name: (points (m, 2), vectors (m, 2))}.
+    """
+    figure = Figure((13, 6.6), dpi=DPI, layout="constrained")
+    axes = figure.subplots(2, max(len(curves), len(fields)), squeeze=False)
+    for axis, (eps, lines) in zip(axes[0], curves.items(), strict=False):
+        for k, (name, (steps, values)) in enumerate(lines.items()):
+            axis.plot(steps, values, color=GREYS[k % 5], ls=STYLES[k % 5], label=name)
+        axis.axhline(floor, color="0.6", lw=0.8)
+        axis.text(1, floor, "two true sets", fontsize=7, va="bottom")
+        axis.set(xscale="log", yscale="log", xlabel="Langevin step t", ylabel="sliced W2",
+                 title=f"ε = {eps:g}")  # fmt: skip
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    for axis, (name, (points, vectors)) in zip(axes[1], fields.items(), strict=False):
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        shown = vectors / np.maximum(length, 1e-9) * np.log1p(length)
+        axis.quiver(*np.asarray(points).T, *shown.T, angles="xy", width=0.003)
+        axis.set(aspect="equal", xlabel="x₁", ylabel="x₂", title=f"∇ log p: {name}")
+    for axis in axes[1, len(fields) :]:
+        axis.set_visible(False)
+    figure.suptitle(title, fontsize=9)
+    return figure
