@@ -18,6 +18,9 @@ def panels(samples, truth, captions, title):
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             axis = axes[i, j]
+            if (row, column) not in samples:
+                axis.set_visible(False)
+                continue
             axis.scatter(*np.asarray(truth).T, s=3, color="0.75", lw=0, label="truth")
             axis.scatter(*np.asarray(samples[row, column]).T, s=3, color="k", lw=0, label="samples")
             axis.set(xlim=(-18, 18), ylim=(-18, 18), aspect="equal")

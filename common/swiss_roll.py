@@ -50,18 +50,25 @@ def quadrature(noise: float) -> tuple[torch.Tensor, torch.Tensor]:
     return t.flatten(), (half * weights).flatten() / (LAST - FIRST)
 
 
-def _log_terms(x, noise):
-    """Return (log of each node's share of p(x) (n, k), centres (k, 2)), in the type of x."""
+@functools.lru_cache(maxsize=8)
+def _nodes(noise: float, dtype, device):
+    """Return (centres (k, 2), log share of each in p at |x| = 0 (k,)) of the quadrature."""
     t, w = quadrature(noise)
-    centres = spiral(t).to(x)
-    square = (x * x).sum(1, keepdim=True) - 2 * x @ centres.T + (centres * centres).sum(1)
-    return w.log().to(x) - math.log(2 * math.pi * noise**2) - square / (2 * noise**2), centres
+    centres = spiral(t)
+    constant = w.log() - math.log(2 * math.pi * noise**2)
+    constant = constant - (centres**2).sum(1) / (2 * noise**2)
+    return centres.to(device, dtype), constant.to(device, dtype)
+
+
+def _log_terms(x, noise):
+    """Return (log of each node's share of p(x) exp(|x|^2 / 2 noise^2), (n, k), and the centres)."""
+    centres, constant = _nodes(noise, x.dtype, x.device)
+    return torch.addmm(constant, x / noise**2, centres.T), centres
 
 
 def log_density(x, noise: float = NOISE) -> torch.Tensor:
     """Return log p(x) in nats: x (n, 2) -> (n,); computed in float64 for float64 input."""
-    x = torch.as_tensor(x)
-    return torch.cat([_log_terms(part, noise)[0].logsumexp(1) for part in x.split(4096)])
+    return log_density_and_score(x, noise)[0]
 
 
 def score(x, noise: float = NOISE) -> torch.Tensor:
@@ -74,10 +81,12 @@ def log_density_and_score(x, noise: float = NOISE) -> tuple[torch.Tensor, torch.
     values, gradients = [], []
     for part in torch.as_tensor(x).split(4096):
         terms, centres = _log_terms(part, noise)
-        value = terms.logsumexp(1)
-        weights = (terms - value[:, None]).exp_()
+        most = terms.amax(1, keepdim=True)
+        shares = (terms - most).exp()
+        total = shares.sum(1, keepdim=True)
+        value = (most + total.log())[:, 0] - (part * part).sum(1) / (2 * noise**2)
         values.append(value)
-        gradients.append((weights @ centres - part) / noise**2)
+        gradients.append(((shares @ centres) / total - part) / noise**2)
     return torch.cat(values), torch.cat(gradients)
 
 
