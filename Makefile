@@ -16,7 +16,7 @@ answers: .venv/.answers-ready  ## set up, and answer every exercise from the shi
 	$(BIN)/python ex_2a.py
 	$(BIN)/python ex_2c.py
 	$(BIN)/python ex_2d.py
-	@echo "As shipped, made anew by make train: figures/ex_1b*, figures/ex_2b*"
+	@echo "As shipped, made anew by make train: figures/ex_1b*, figures/ex_2b*, figures/ex_3*"
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 	$(BIN)/python -m pytest
@@ -26,6 +26,11 @@ train: .venv/.answers-ready  ## train every model anew, then answer
 	$(BIN)/python ex_1b.py
 	$(BIN)/python ex_2b.py
 	$(BIN)/python -m common.light_curves --map
+	$(BIN)/python ex_3a.py
+	$(BIN)/python ex_3a.py --method jump
+	$(BIN)/python ex_3a.py --method nce
+	for eps in 0.1 0.01 0.001; do $(BIN)/python ex_3a.py --method short-run --step-size $$eps; done
+	$(BIN)/python ex_3b.py
 	$(MAKE) answers
 
 bench: .venv/.answers-ready  ## run the comparisons behind the tables

@@ -12,15 +12,17 @@ COMMANDS = sorted({
     for line in re.findall(r"^python .+$|`(?:python|python -m) [^`]+`", README, re.MULTILINE)
     for line in [line.strip("`")]
 })  # fmt: skip
-# Tested elsewhere: --resume (test_training), the benchmarks' own sizes; --show needs a display.
+# Tested elsewhere: --resume (test_training), the benchmarks' own sizes, and each script without
+# arguments (test_scripts); --show needs a display.
 SKIPPED = ("--resume", "--show", "benchmarks")
+TO_RUN = [c for c in COMMANDS if len(c.split()) > 2 and not any(s in c for s in SKIPPED)]
 
 
 def test_there_are_commands():
     assert {"python ex_1b.py", "python ex_1c.py 2023"} <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if not any(s in c for s in SKIPPED)])
+@pytest.mark.parametrize("command", TO_RUN)
 def test_commands_run(command, small_mnist):
     (small_mnist / "my_digits").mkdir()
     (small_mnist / "MNIST").rename(small_mnist / "my_digits/MNIST")

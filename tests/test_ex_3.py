@@ -1,0 +1,63 @@
+"""ex_3a and ex_3b: the shipped models evaluated, chains reproducible, bad input in one line."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import ROOT, run_script
+
+import ex_3a
+import ex_3b
+from common import ebm, ebm_training, swiss_roll
+
+
+def test_the_shipped_density_meets_its_target():
+    """Evaluated, not read: the exact divergence, and no mass far from the roll."""
+    exact = ebm.Exact(0.2)
+    found = exact.kl(ebm.load(ROOT / "checkpoints/ex_3a_cd.pt"))
+    assert 0 <= found["kl_nats"] <= 0.02 and found["log10_mass_beyond_20"] < -6
+    jump = exact.kl(ebm.load(ROOT / "checkpoints/ex_3a_jump.pt"))
+    assert 0 <= jump["kl_nats"] < found["kl_nats"] and jump["log10_mass_beyond_20"] < -6
+
+
+def test_a_chain_is_the_same_however_many_there_are():
+    settings = ex_3b.Settings(steps=5, chains=1500)
+    many = ex_3b.protocol(swiss_roll.score, 0.01, settings, 1)
+    few = ex_3b.protocol(swiss_roll.score, 0.01, replace(settings, chains=100), 1)
+    assert many.shape == (1500, 2) and torch.equal(many[:100], few)
+    assert not torch.equal(ex_3b.protocol(swiss_roll.score, 0.01, settings, 2), many)
+
+
+@pytest.mark.parametrize("method", ebm_training.RECIPES)
+def test_every_method_trains_and_repeats_itself(method):
+    settings = ex_3a.Settings(method=method, steps=8, batch=32, width=8, chain=2)
+    data = swiss_roll.sample(500)
+    weights = [ex_3a.fit(data, settings)[0].last.weight for _ in range(2)]
+    assert torch.equal(*weights) and weights[0].isfinite().all()
+
+
+BAD = [
+    ("ex_3b.py", ["--eps", "0"]), ("ex_3b.py", ["--eps", "-0.1"]), ("ex_3b.py", ["--eps", "x"]),
+    ("ex_3b.py", ["--steps", "0"]), ("ex_3b.py", ["--chains", "1"]),
+    ("ex_3a.py", ["--method", "magic"]), ("ex_3a.py", ["--step-size", "0"]),
+    ("ex_3a.py", ["--noise", "nan"]), ("ex_3a.py", ["--steps", "-1"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "arguments"), BAD)
+def test_bad_input_takes_one_line_and_exit_status_2(script, arguments, tmp_path):
+    done = run_script([ROOT / script, *arguments], tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_csv_and_a_foreign_checkpoint_are_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/swiss_roll_2d.csv").write_text("1,2\nthree,4\n")
+    done = run_script([ROOT / "ex_3a.py", "--smoke"], tmp_path)
+    assert done.returncode == 2 and "line 2" in done.stderr, done.stderr
+    (tmp_path / "checkpoints").mkdir()
+    foreign = (ROOT / "checkpoints/judge.pt").read_bytes()
+    (tmp_path / "checkpoints/ex_3a_cd.pt").write_bytes(foreign)
+    done = run_script([ROOT / "ex_3b.py", "--smoke", "--out-dir", "."], tmp_path)
+    assert done.returncode == 2 and "python ex_3a.py" in done.stderr, done.stderr
