@@ -15,15 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
-from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.model_selection import KFold, cross_val_score
-from sklearn.neighbors import KNeighborsRegressor
 from tqdm import tqdm
 
 import data_loader
 from common import artifacts, curve_model, curve_plots, curve_report, light_curves, runtime
+from common.curve_metrics import order, power_spectra
 from common.settings import Common, option, parse
 
 
@@ -35,19 +32,6 @@ class Settings(Common):
     nulls: int = option(200, "shuffles of p", minimum=1, maximum=10**5, smoke=3)
 
 
-def power_spectra(curves) -> np.ndarray:
-    """Return ln power of log10 magnification in 32 bands of frequency: (n, 300) -> (n, 32).
-
-    Without the mean, Hann window; the bands are evenly spaced in the logarithm of the frequency.
-    """
-    x = light_curves.to_log(curves).astype(np.float64)
-    x = (x - x.mean(1, keepdims=True)) * np.hanning(x.shape[1])
-    power = np.abs(np.fft.rfft(x))[:, 1:] ** 2
-    edges = np.unique(np.geomspace(1, power.shape[1] + 1, 33).astype(int)) - 1
-    bands = np.add.reduceat(power, edges[:-1], axis=1) / np.diff(edges)
-    return np.log(bands + 1e-10)
-
-
 def projection(method: str, features, seed: int) -> np.ndarray:
     """Project features (n, d) to (n, 2) with "UMAP" or "t-SNE"."""
     if method == "t-SNE":
@@ -56,27 +40,6 @@ def projection(method: str, features, seed: int) -> np.ndarray:
     import umap  # here and nowhere else: it takes ten seconds to import
 
     return umap.UMAP(n_neighbors=15, random_state=seed, n_jobs=1).fit_transform(features)
-
-
-def order(points, log_p, nulls: int, seed: int) -> dict:
-    """Measure the order of map points (n, 2) in log p (n,): |rho|, R^2, and both when shuffled."""
-    axis = PCA(2, random_state=seed).fit_transform(points)[:, 0]
-    folds = KFold(5, shuffle=True, random_state=seed)
-
-    def r2(target):
-        return cross_val_score(KNeighborsRegressor(15), points, target, cv=folds).mean()
-
-    def rho(target):
-        return abs(stats.spearmanr(axis, target).statistic)
-
-    random = np.random.default_rng(seed)
-    shuffled = [random.permutation(log_p) for _ in range(nulls)]
-    return {
-        "spearman_rho": rho(log_p),
-        "spearman_rho_shuffled_99": np.quantile([rho(p) for p in shuffled], 0.99),
-        "knn_r2": r2(log_p),
-        "knn_r2_shuffled_99": np.quantile([r2(p) for p in shuffled[:20]], 0.99),
-    }
 
 
 def main(argv=None) -> dict:

@@ -16,7 +16,16 @@ import torch
 import data_loader
 import ex_2b
 import ex_2c
-from common import artifacts, curve_model, curve_report, cvae, light_curves, runtime, training
+from common import (
+    artifacts,
+    curve_model,
+    curve_report,
+    curve_truth,
+    cvae,
+    light_curves,
+    runtime,
+    training,
+)
 from common.settings import Common, option, parse
 
 WIDE = (0.01, 0.03)  # R_E, sources added to the training set in one row
@@ -73,7 +82,7 @@ def measure(change: dict, settings, data) -> dict:
         folder = light_curves.data_folder(settings)
         simulated = light_curves.default(settings)
         size = max(map(len, train.values()))
-        more = light_curves.truth(folder / "wide", WIDE, size // 2, simulated)
+        more = curve_truth.truth(folder / "wide", WIDE, size // 2, simulated)
         train = {p: pair.reshape(-1, pair.shape[2]) for p, pair in more.items()} | train
     model, history = (course if averaged else ex_2b.fit)(train, wanted, device)
     model, size = model.cpu(), max(map(len, data.test.values()))
@@ -85,7 +94,7 @@ def measure(change: dict, settings, data) -> dict:
         row |= curve_report.bound(model, data.test)
     if wide:
         size = 40 if settings.smoke else 1000
-        true = light_curves.truth(folder, ex_2c.SIZES, size, simulated)
+        true = curve_truth.truth(folder, ex_2c.SIZES, size, simulated)
         some = {p: true[p][0] for p in WIDE}
         row["distances_outside"] = curve_report.apart(generated, some)
     return row

@@ -133,6 +133,21 @@ def restore(module: torch.nn.Module, content: dict, path: Path, made_by: str) ->
         raise InputError(f"{path} is damaged ({what}): run `{made_by}` to make it") from error
 
 
+def load_model(path: Path, exercise: str, made_by: str, build) -> tuple[torch.nn.Module, dict]:
+    """Return (module, checkpoint): `build(**content["model"])` with the checkpoint's weights.
+
+    Raises InputError, naming the command to run, when the file is missing, damaged or foreign.
+    """
+    content = load_checkpoint(path, exercise, made_by)
+    try:
+        model = build(**content["model"])
+    except (KeyError, TypeError, InputError) as error:
+        what = str(error).splitlines()[0][:100]
+        raise InputError(f"{path} is damaged ({what}): run `{made_by}` to make it") from error
+    restore(model, content, path, made_by)
+    return model.eval(), content
+
+
 def find(name: str, out_dir: str) -> Path:
     """Return `out_dir/name` if that file exists, else the one shipped with the project."""
     own = Path(out_dir) / name

@@ -4,7 +4,10 @@ import warnings
 
 import numpy as np
 from scipy import signal, stats
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
 
 from common.light_curves import to_log
@@ -114,3 +117,37 @@ def mean_distances(left: dict, right: dict, names=tuple(DISTANCES)) -> dict:
     """Average `distances` over the source sizes that both dictionaries {p: curves} have."""
     rows = [distances(left[p], right[p], names) for p in right if p in left]
     return {name: float(np.mean([row[name] for row in rows])) for name in names} if rows else {}
+
+
+def power_spectra(curves) -> np.ndarray:
+    """Return ln power of log10 magnification in 32 bands of frequency: (n, 300) -> (n, 32).
+
+    Without the mean, Hann window; the bands are evenly spaced in the logarithm of the frequency.
+    """
+    x = to_log(curves).astype(np.float64)
+    x = (x - x.mean(1, keepdims=True)) * np.hanning(x.shape[1])
+    power = np.abs(np.fft.rfft(x))[:, 1:] ** 2
+    edges = np.unique(np.geomspace(1, power.shape[1] + 1, 33).astype(int)) - 1
+    bands = np.add.reduceat(power, edges[:-1], axis=1) / np.diff(edges)
+    return np.log(bands + 1e-10)
+
+
+def order(points, log_p, nulls: int, seed: int) -> dict:
+    """Measure the order of map points (n, 2) in log p (n,): |rho|, R^2, and both when shuffled."""
+    axis = PCA(2, random_state=seed).fit_transform(points)[:, 0]
+    folds = KFold(5, shuffle=True, random_state=seed)
+
+    def r2(target):
+        return cross_val_score(KNeighborsRegressor(15), points, target, cv=folds).mean()
+
+    def rho(target):
+        return abs(stats.spearmanr(axis, target).statistic)
+
+    random = np.random.default_rng(seed)
+    shuffled = [random.permutation(log_p) for _ in range(nulls)]
+    return {
+        "spearman_rho": rho(log_p),
+        "spearman_rho_shuffled_99": np.quantile([rho(p) for p in shuffled], 0.99),
+        "knn_r2": r2(log_p),
+        "knn_r2_shuffled_99": np.quantile([r2(p) for p in shuffled[:20]], 0.99),
+    }

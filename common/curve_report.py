@@ -7,7 +7,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from common import artifacts, curve_metrics, curve_model, curve_plots, cvae, light_curves
+from common import (
+    artifacts,
+    curve_metrics,
+    curve_model,
+    curve_plots,
+    curve_truth,
+    cvae,
+    light_curves,
+)
 from common.curve_metrics import DISTANCES
 from common.training import step_seed
 
@@ -126,7 +134,7 @@ def compare(sizes, generate, content, settings, device) -> dict:
     """
     n, shown = (40 if settings.smoke else 1000), 5
     simulated = light_curves.default(settings)
-    true = light_curves.truth(light_curves.data_folder(settings), sizes, n, simulated)
+    true = curve_truth.truth(light_curves.data_folder(settings), sizes, n, simulated)
     fake = generate(sizes, n, settings.seed, settings.out_dir, device)
     names = ("w1", "sf", "ks", "peaks", "c2st")
     rows = {

@@ -65,14 +65,8 @@ def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
     Raises InputError when there is none, or when it is damaged or foreign.
     """
     path = artifacts.find(NAME, out_dir)
-    content = artifacts.load_checkpoint(path, "ex_1b", MADE_BY)
-    try:
-        model = build(**content["model"])
-    except (KeyError, TypeError, InputError) as error:
-        what = str(error).splitlines()[0][:100]
-        raise InputError(f"{path} is damaged ({what}): run `{MADE_BY}` to make it") from error
-    artifacts.restore(model, content, path, MADE_BY)
-    return model.to(device).eval(), content
+    model, content = artifacts.load_model(path, "ex_1b", MADE_BY, build)
+    return model.to(device), content
 
 
 def as_labels(labels: Sequence[int]) -> torch.Tensor:

@@ -121,12 +121,4 @@ def load(path) -> Energy:
 
 def load_with_content(path) -> tuple[Energy, dict]:
     """Return (network, checkpoint): see `load`."""
-    made_by = "python ex_3a.py"
-    content = artifacts.load_checkpoint(path, "ex_3a", made_by)
-    try:
-        model = Energy(**content["model"])
-    except (KeyError, TypeError, InputError) as error:
-        what = str(error).splitlines()[0][:100]
-        raise InputError(f"{path} is damaged ({what}): run `{made_by}` to make it") from error
-    artifacts.restore(model, content, path, made_by)
-    return model.eval(), content
+    return artifacts.load_model(path, "ex_3a", "python ex_3a.py", Energy)

@@ -2,8 +2,8 @@
 
     unadjusted   x <- x + eps grad log p(x) + sqrt(2 eps) z,   z ~ N(0, I)
 
-Its stationary law is not p: on N(0, s^2) the variance is s^2 / (1 - eps / (2 s^2)), and it diverges
-for eps > 4 s^2... the Metropolis-adjusted one (MALA) has p itself.  (Roberts & Tweedie 1996.)
+Its stationary law is not p: on N(0, s^2) the variance is s^2 / (1 - eps / (2 s^2)), and from eps =
+2 s^2 on there is none.  The Metropolis-adjusted one (MALA) has p.  (Roberts & Tweedie 1996.)
 """
 
 import math

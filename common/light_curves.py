@@ -10,11 +10,9 @@ with new tracks, map 12347 an independent star field, both for the sources that 
 Takes about a minute on 2 cores, 150 MB on disk; an existing data set is never touched.
 """
 
-import contextlib
 import hashlib
 import json
-import zipfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +25,6 @@ from common.settings import Common, InputError, option, parse
 MAP, SAME_FIELD, OTHER_FIELD = "12345", "12346", "12347"
 TRAIN, VALIDATION, TEST = (1, 5, 9, 13, 17, 21, 25), (7, 15, 23), (3, 11, 19)
 LEAST = 1e-3  # magnifications below it are raised to it before a logarithm
-RECIPE = (
-    "kappa",
-    "gamma",
-    "smooth_fraction",
-    "length",
-    "width",
-    "pixels",
-    "rays",
-    "profile",
-    "seed",
-)
 MARK = "simulated.json"  # beside labels.dat: how the data were made
 
 
@@ -214,43 +201,6 @@ def by_size(x: dict, y: dict, each: int) -> dict:
     first = next(iter(x), "").rsplit("_", 1)[0]
     keys = sorted((key for key in x if key.rsplit("_", 1)[0] == first), key=lambda k: y[k][0, 3])
     return {float(y[key][0, 3]): x[key][:each].astype(np.float32) for key in keys}
-
-
-def truth(folder, sizes, n: int, settings: Settings) -> dict:
-    """Simulate two sets of n curves for each size p: {p: (2, n, 300)}; kept in folder/truth.npz.
-
-    The star field is that of `simulate` with the same settings, with new tracks; sources that are
-    smaller than a pixel of its map get a finer map of a smaller, independent field.
-    """
-    path, pixel = Path(folder) / "truth.npz", settings.width / settings.pixels
-    recipe = json.dumps(
-        [list(sizes), n, {k: v for k, v in asdict(settings).items() if k in RECIPE}]
-    )
-    unreadable = contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile)
-    with unreadable, np.load(path) as kept:
-        if str(kept["recipe"]) == recipe:
-            return dict(zip(sizes, kept["curves"].astype(np.float32), strict=True))
-    coarse = [p for p in sizes if p > pixel]
-    jobs = [(settings, coarse)] if coarse else []
-    for p in sizes:
-        if p <= pixel:
-            width = min(settings.width, 0.75 * p * settings.pixels)
-            jobs.append((replace(settings, width=width), [p]))
-    found = {}
-    with tqdm(total=len(sizes), desc="simulating truth", unit="p", dynamic_ncols=True) as bar:
-        for job, radii in jobs:
-            for p, disc_map in disc_maps(job, radii, settings.seed):
-                key = [settings.seed, round(1e6 * p)]
-                found[p] = curves_of(disc_map, job, 2 * n, key).reshape(2, n, -1).astype(np.float32)
-                bar.update()
-    curves = np.stack([found[p] for p in sizes])
-    artifacts.write_whole(path, lambda temporary: _savez(temporary, recipe, curves))
-    return found
-
-
-def _savez(path, recipe, curves):
-    with open(path, "wb") as file:
-        np.savez_compressed(file, recipe=recipe, curves=curves)
 
 
 def stacked(train: dict, limit: int = 0):
