@@ -82,7 +82,8 @@ def log_density_and_score(x, noise: float = NOISE) -> tuple[torch.Tensor, torch.
     for part in torch.as_tensor(x).split(4096):
         terms, centres = _log_terms(part, noise)
         most = terms.amax(1, keepdim=True)
-        shares = (terms - most).exp()
+        # what lies 26 decades below counts for nothing, and exp is slow where it underflows
+        shares = (terms - most).clamp_(min=-60).exp_()
         total = shares.sum(1, keepdim=True)
         value = (most + total.log())[:, 0] - (part * part).sum(1) / (2 * noise**2)
         values.append(value)
