@@ -36,7 +36,7 @@ class Settings(Common):
     chain: int = option(-1, "Langevin steps an update", minimum=-1, maximum=10**5)
     width: int = option(64, "units of each of the 3 layers", minimum=1, maximum=4096)
     points: int = option(
-        100_000, "points drawn from the roll", minimum=100, maximum=10**8, smoke=500
+        1_000_000, "points drawn from the roll", minimum=100, maximum=10**8, smoke=500
     )
     noise: float = option(0.2, "of the roll", minimum=0.01, maximum=2.0)
 
@@ -50,10 +50,7 @@ def name_of(settings) -> str:
 
 def fit(data, settings, watch=None):
     """Train f on data (n, 2) by settings.method; return the network and the history."""
-    recipe = dict(ebm_training.RECIPES[settings.method])
-    recipe |= {key: value for key in ("steps", "batch") if (value := getattr(settings, key))}
-    recipe |= {"chain": settings.chain} if settings.chain >= 0 else {}
-    recipe |= {"eps": settings.step_size} if settings.method == "short-run" else {}
+    recipe = ebm_training.recipe_of(settings)
     return ebm_training.fit(
         data, settings.method, recipe, settings.seed, settings.width, watch, settings.plain
     )

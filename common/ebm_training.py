@@ -8,26 +8,36 @@ Nijkamp et al. 2019 for short-run; Gutmann & Hyvarinen 2010 for nce, whose loss 
 """
 
 import copy
+import math
 
 import torch
 import torch.nn.functional as F
 
 from common import ebm, langevin, training
+from common.settings import InputError
 
 # what each method is trained with: chain steps per update, their eps, weights' average, l2
 RECIPES = {
     "cd": {"steps": 2400, "batch": 256, "rate": 4e-3, "chain": 40, "eps": 0.06, "average": 0.998,
            "l2": (1e-2, 1e-4)},
-    "jump": {"steps": 8000, "batch": 512, "rate": 3e-3, "chain": 1, "eps": 0.01, "average": 0.999,
+    "jump": {"steps": 18000, "batch": 512, "rate": 1e-2, "chain": 1, "eps": 0.01, "average": 0.999,
              "l2": (1e-3, 1e-8)},
-    "short-run": {"steps": 3000, "batch": 256, "rate": 1e-3, "chain": 20, "eps": 0.1,
-                  "average": 0.998, "l2": (1e-3, 1e-3)},
+    "short-run": {"steps": 4000, "batch": 1024, "rate": 1e-3, "chain": 20, "eps": 0.1,
+                  "average": 0.998, "l2": (1e-3, 1e-5), "noise": 1.0},
     "nce": {"steps": 6000, "batch": 1024, "rate": 3e-3, "chain": 0, "eps": 0.01, "average": 0.999,
             "l2": (0.0, 0.0)},
 }  # fmt: skip
-JUMPS, BUFFER = 4, 4096
-RESTART, OLD = 1000, 500  # short-run: steps of a chain's life; age from which it counts
-START = 3.0  # standard deviation of the short-run chains' start
+JUMPS = 2  # an update
+RESTART, OLD = 1000, 900  # short-run: steps of a chain's life; age from which it counts
+START, GONE = 3.0, 50.0  # standard deviation of the short-run chains' start; out of sight
+
+
+def recipe_of(settings) -> dict:
+    """Return the recipe of settings.method with what the settings of ex_3a.py change in it."""
+    recipe = dict(RECIPES[settings.method])
+    recipe |= {key: value for key in ("steps", "batch") if (value := getattr(settings, key))}
+    recipe |= {"chain": settings.chain} if settings.chain >= 0 else {}
+    return recipe | ({"eps": settings.step_size} if settings.method == "short-run" else {})
 
 
 def draw(data, size: int) -> torch.Tensor:
@@ -60,53 +70,60 @@ class Contrastive:
 
 
 class Jumping:
-    """Persistent chains: global jumps y ~ N(0, 8^2 I) by Metropolis, and Langevin steps."""
+    """Persistent chains: tested jumps, proposed by a histogram of the data, and tested Langevin.
+
+    `chain` Langevin steps in each fourth update; the jumps alone have the right law too, and the
+    steps move the chains within the cells of the histogram.
+    """
 
     def __init__(self, model, data, recipe):
-        self.model, self.data, self.recipe = model, data, recipe
-        half = BUFFER // 2
-        self.chains = torch.cat([draw(data, half), 6 * torch.randn(half, 2)])
+        self.model, self.data, self.recipe, self.updates = model, data, recipe, 0
+        self.proposal = langevin.Histogram(data)
+        self.chains = draw(data, recipe["batch"])
 
     @torch.no_grad()
     def pairs(self, share: float):
         """Return (data (n, 2), negatives (n, 2))."""
-        index = torch.randint(BUFFER, (self.recipe["batch"],))
-        x = self.chains[index]
+        x = self.chains
         log_p = self.model(x)
         for _ in range(JUMPS):
-            x, log_p, _ = langevin.jump(x, log_p, self.model, ebm.BASE)
-        if self.recipe["chain"]:
+            x, log_p, _ = langevin.jump(x, log_p, self.model, self.proposal)
+        self.updates += 1
+        if self.recipe["chain"] and self.updates % 4 == 0:
             step = self.model.value_and_gradient
             x, _ = langevin.metropolis_langevin(x, step, self.recipe["eps"], self.recipe["chain"])
-        self.chains[index] = x
+        self.chains = x
         return draw(self.data, len(x)), x
 
 
 class ShortRun:
     """The sampler as it will be run: from N(0, 9 I), plain steps of `eps`, 1000 in a life.
 
-    Only chains older than 500 steps are negatives.
+    The chains' ages are spread evenly over a life, and all advance in every update, so that none
+    lags behind the network by more than a life; only the oldest count as negatives.  The data carry
+    noise that falls to sqrt(2 eps): no chain can be narrower than the noise of its last step.
     """
 
     def __init__(self, model, data, recipe):
         self.model, self.data, self.recipe = model, data, recipe
-        self.chains = START * torch.randn(BUFFER, 2)
-        self.age = torch.randint(RESTART, (BUFFER,))
+        self.chains = START * torch.randn(recipe["batch"], 2)
+        self.age = torch.arange(recipe["batch"]) * RESTART // recipe["batch"]
 
     @torch.no_grad()
     def pairs(self, share: float):
         """Return (data (n, 2), negatives (n, 2))."""
-        index = torch.randint(BUFFER, (2 * self.recipe["batch"],)).unique()
-        x, age, chain = self.chains[index], self.age[index], self.recipe["chain"]
-        dead = (age >= RESTART) | (x.abs().amax(1) > 50)
-        x = torch.where(dead[:, None], START * torch.randn(len(x), 2), x)
-        age = torch.where(dead, 0, age) + chain
-        x = langevin.langevin(x, self.model.score, self.recipe["eps"], chain)
-        self.chains[index], self.age[index] = x, age
-        x = x[age >= OLD]
-        noise = falling(0.5, 0.05, share / 0.7)
-        data = draw(self.data, max(1, len(x)))
-        return data + noise * torch.randn_like(data), x if len(x) else data
+        eps, chain = self.recipe["eps"], self.recipe["chain"]
+        dead = (self.age >= RESTART) | ~(self.chains.abs().amax(1) < GONE)
+        fresh = START * torch.randn_like(self.chains)
+        x = torch.where(dead[:, None], fresh, self.chains)
+        self.age = torch.where(dead, 0, self.age) + chain
+        self.chains = langevin.langevin(x, self.model.score, eps, chain)
+        x = self.chains[(self.age >= OLD) & (self.chains.abs().amax(1) < GONE)]
+        if not len(x):
+            raise InputError("every chain has left: start anew with a smaller --step-size")
+        noise = falling(self.recipe["noise"], math.sqrt(2 * eps), share / 0.7)
+        data = draw(self.data, len(x))
+        return data + noise * torch.randn_like(data), x
 
 
 def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plain=False):
@@ -131,7 +148,7 @@ def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plai
         if method == "nce":
             return _nce(model, draw(data, recipe["batch"]))
         x, y = source.pairs(step / steps)
-        on_data, on_negatives = model(x), model(y)
+        on_data, on_negatives = model(torch.cat([x, y])).split([len(x), len(y)])
         gap = on_data.mean() - on_negatives.mean()
         l2 = falling(*recipe["l2"], step / (0.6 * steps))
         size = (on_data**2).mean() + (on_negatives**2).mean()
@@ -147,8 +164,7 @@ def _rate(step, steps):
 
 @torch.no_grad()
 def _average(average, model, keep):
-    for old, new in zip(average.parameters(), model.parameters(), strict=True):
-        old.lerp_(new, 1 - keep)
+    torch._foreach_lerp_([*average.parameters()], [*model.parameters()], 1 - keep)
 
 
 def _norm(model) -> torch.Tensor:

@@ -6,6 +6,10 @@ from matplotlib.figure import Figure
 from common.plots import DPI
 
 GREYS, STYLES = ("0.0", "0.3", "0.5", "0.65", "0.2"), ("-", "--", "-.", ":", (0, (6, 2)))
+DISTANCES = {
+    "sw2": "sliced W2", "energy_distance": "energy distance",
+    "coverage_tv": "coverage of t, total variation", "ridge": "mean distance to the spiral",
+}  # fmt: skip
 
 
 def panels(samples, truth, captions, title):
@@ -34,28 +38,38 @@ def panels(samples, truth, captions, title):
     return figure
 
 
-def over_time(curves, floor, fields, title):
-    """Draw distances over the Langevin steps, and the fields grad log p of truth and model.
+def over_time(curves, floors, fields, title):
+    """Draw distances over the Langevin steps, and the fields grad log p of truth and models.
 
-    curves {eps: {name: (steps (k,), sw2 (k,))}}; floor: sw2 of two true sets; fields
-    {name: (points (m, 2), vectors (m, 2))}.
+    curves {eps: {name: [(step, {distance: value})]}}; floors {distance: of two true sets};
+    fields {name: (points (m, 2), vectors (m, 2))}.
     """
-    figure = Figure((13, 6.6), dpi=DPI, layout="constrained")
-    axes = figure.subplots(2, max(len(curves), len(fields)), squeeze=False)
-    for axis, (eps, lines) in zip(axes[0], curves.items(), strict=False):
-        for k, (name, (steps, values)) in enumerate(lines.items()):
-            axis.plot(steps, values, color=GREYS[k % 5], ls=STYLES[k % 5], label=name)
-        axis.axhline(floor, color="0.6", lw=0.8)
-        axis.text(1, floor, "two true sets", fontsize=7, va="bottom")
-        axis.set(xscale="log", yscale="log", xlabel="Langevin step t", ylabel="sliced W2",
-                 title=f"ε = {eps:g}")  # fmt: skip
+    rows = len(DISTANCES) + 1
+    figure = Figure((11, 2.5 * rows + 1.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, max(len(curves), len(fields)), squeeze=False,
+                           height_ratios=[1] * (rows - 1) + [1.5])  # fmt: skip
+    for row, (key, name) in zip(axes, DISTANCES.items(), strict=False):
+        for axis, (eps, lines) in zip(row, curves.items(), strict=False):
+            _lines(axis, lines, key, floors[key])
+            axis.set(ylabel=name, xlabel="Langevin step t", title=f"ε = {eps:g}")
     axes[0, 0].legend(fontsize=7, frameon=False)
-    for axis, (name, (points, vectors)) in zip(axes[1], fields.items(), strict=False):
+    for axis, (name, (points, vectors)) in zip(axes[-1], fields.items(), strict=False):
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         shown = vectors / np.maximum(length, 1e-9) * np.log1p(length)
         axis.quiver(*np.asarray(points).T, *shown.T, angles="xy", width=0.003)
-        axis.set(aspect="equal", xlabel="x₁", ylabel="x₂", title=f"∇ log p: {name}")
-    for axis in axes[1, len(fields) :]:
+        axis.set(aspect="equal", xlabel="x₁", ylabel="x₂",
+                 title=f"∇ log p: {name} (length: log scale)")  # fmt: skip
+    for axis in (a for row, n in ((axes[0], curves), (axes[-1], fields)) for a in row[len(n) :]):
         axis.set_visible(False)
     figure.suptitle(title, fontsize=9)
     return figure
+
+
+def _lines(axis, lines, key, floor):
+    """Draw one distance of every model over the steps, and its floor."""
+    for k, (name, path) in enumerate(lines.items()):
+        steps, values = zip(*((step, found[key]) for step, found in path), strict=True)
+        axis.plot(steps, values, color=GREYS[k % 5], ls=STYLES[k % 5], label=name)
+    axis.axhline(floor, color="0.6", lw=0.8)
+    axis.text(1, floor, "two true sets", fontsize=7, va="bottom")
+    axis.set(xscale="log", yscale="log")

@@ -30,38 +30,52 @@ def run(settings, protocol) -> dict:
     rows = models(settings)
     content = ebm.load_with_content(artifacts.find("checkpoints/ex_3a_cd.pt", settings.out_dir))[1]
     noise = content["noise"] or swiss_roll.NOISE
-    sets = [
-        swiss_roll.sample(settings.chains, noise, 1000 + k) for k in range(2 * settings.repeats)
-    ]
+    sets = true_sets(settings, noise)
     floor = [roll_metrics.measure(a, b) for a, b in zip(sets[::2], sets[1::2], strict=True)]
     table = {"floor": roll_metrics.summary(floor)}
     shown, captions, curves = {}, {}, {}
     for name, gradients in rows.items():
         for eps, gradient in gradients.items():
-            found, path = [], []
-            for seed in range(settings.repeats):
-                note = path_recorder(path, sets[0], settings.steps) if seed == 0 else None
-                x = protocol(gradient, eps, settings, seed, note)
-                found.append(roll_metrics.measure(x, sets[2 * seed]))
-                if seed == 0:
-                    shown[name, f"ε = {eps:g}"] = roll_metrics.alive(x)[:2000].numpy()
+            path, first = [], []
+            note = path_recorder(path, sets[0], settings.steps)
+            found = scored(protocol, gradient, eps, settings, sets, note, first)
+            shown[name, f"ε = {eps:g}"] = roll_metrics.alive(first[0])[:2000].numpy()
             row = table[f"{name}, eps {eps:g}"] = roll_metrics.summary(found)
             captions[name, f"ε = {eps:g}"] = (
                 f"SW2 {row['sw2']['mean']:.2f}, diverged {row['diverged']['mean']:.1%}"
             )
-            curves.setdefault(eps, {})[name] = tuple(zip(*path, strict=True))
+            curves.setdefault(eps, {})[name] = path
             print(f"{name:8s} eps {eps:<6g} {captions[name, f'ε = {eps:g}']}", flush=True)
     better = better_samplers(settings, noise, sets)
     return write(settings, content, table | better[0], (shown, captions, curves, better[1]), rows)
 
 
+def true_sets(settings, noise) -> list:
+    """Return two sets of true points (chains, 2) for each sampling seed: one stands for a model."""
+    return [swiss_roll.sample(settings.chains, noise, 1000 + k) for k in range(2 * settings.repeats)]
+
+
+def scored(protocol, gradient, eps, settings, sets, record=None, first=None) -> list[dict]:
+    """Sample by `protocol` with every sampling seed; return the distances of each from the truth.
+
+    record: of the first seed's steps, see `langevin`; first: a list that gets its points.
+    """
+    found = []
+    for seed in range(settings.repeats):
+        x = protocol(gradient, eps, settings, seed, record if seed == 0 else None)
+        found.append(roll_metrics.measure(x, sets[2 * seed]))
+        if seed == 0 and first is not None:
+            first.append(x)
+    return found
+
+
 def path_recorder(path, truth, steps):
-    """Return a `record` for `langevin` that notes (step, SW2) about 40 times on a log scale."""
-    wanted = {round(steps ** (k / 40)) for k in range(41)}
+    """Return a `record` for `langevin` that notes (step, distances) on a logarithmic scale."""
+    wanted = {round(steps ** (k / 24)) for k in range(25)}
 
     def record(step, x):
-        if step in wanted and len(living := roll_metrics.alive(x)) > 1:
-            path.append((step, roll_metrics.sliced_wasserstein(living, truth)))
+        if step in wanted and len(roll_metrics.alive(x)) > 1:
+            path.append((step, roll_metrics.measure(x, truth)))
 
     return record
 
@@ -101,10 +115,11 @@ def write(settings, content, table, pictures, rows) -> dict:
     }
     fields = {name: (points.numpy(), v.numpy()) for name, v in fields.items()}
     title = f"{content['source']}; x₀ ~ N(0, 3² I), T = {settings.steps}, {settings.chains} chains"
-    floor = table["floor"]["sw2"]["mean"]
+    floors = {name: value["mean"] for name, value in table["floor"].items()}
+    floor = floors["sw2"]
     figures = {
         "ex_3b": roll_plots.panels(shown, truth, captions, f"{title}\nfloor SW2 {floor:.2f}"),
-        "ex_3b_time": roll_plots.over_time(curves, floor, fields, title),
+        "ex_3b_time": roll_plots.over_time(curves, floors, fields, title),
         "ex_3b_better": roll_plots.panels(
             {k: v[0] for k, v in better.items()}, truth, {k: v[1] for k, v in better.items()},
             f"the same 1000 gradients, better samplers; floor SW2 {floor:.2f}",

@@ -5,7 +5,7 @@ import torch
 from common import langevin
 
 LADDER = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # temperatures
-JUMP = 8.0  # standard deviation of global proposals
+JUMP = langevin.Wide(8.0)  # global proposals
 
 
 def metropolis(x, log_p_and_gradient, steps: int, eps: float = 0.03):

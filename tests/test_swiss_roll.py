@@ -103,9 +103,12 @@ def test_metropolis_langevin_has_the_exact_variance():
     assert x.var().item() == pytest.approx(1, abs=5 * math.sqrt(2 / n)) and 0.5 < accepted < 1
 
 
-def test_jumps_leave_the_target_as_it_is_and_reach_it():
+@pytest.mark.parametrize("kind", ["wide", "histogram"])
+def test_jumps_leave_the_target_as_it_is_and_reach_it(kind):
     """From far off to a mixture of two distant Gaussians with weights 0.3 and 0.7."""
     torch.manual_seed(0)
+    other = torch.randn(500, 2) + 6.0 * torch.randn(500, 1).sign()
+    proposal = {"wide": langevin.Wide(8.0), "histogram": langevin.Histogram(other, 0.7)}[kind]
 
     def log_p(x):
         parts = [-0.5 * ((x - c) ** 2).sum(1) for c in (-6.0, 6.0)]
@@ -114,9 +117,24 @@ def test_jumps_leave_the_target_as_it_is_and_reach_it():
     x = torch.full((20_000, 2), -6.0)
     value = log_p(x)
     for _ in range(400):
-        x, value, _ = langevin.jump(x, value, log_p, 8.0)
+        x, value, _ = langevin.jump(x, value, log_p, proposal)
     torch.testing.assert_close(value, log_p(x))
     assert (x[:, 0] > 0).float().mean().item() == pytest.approx(0.7, abs=0.02)
+
+
+def test_the_histogram_proposal_has_the_density_it_claims():
+    """Its density integrates to one, and is what its draws follow."""
+    torch.manual_seed(0)
+    proposal = langevin.Histogram(swiss_roll.sample(2000), 0.5)
+    points, area = swiss_roll.grid(0.1, 40.05)
+    assert proposal.log_q(points.float()).exp().sum().item() * area == pytest.approx(1, abs=1e-3)
+    x = proposal.draw(100_000)
+    inside = (x[:, 0] > 0) & (x[:, 1] > 3)
+    quarter = points[(points[:, 0] > 0) & (points[:, 1] > 3)].float()
+    share = proposal.log_q(quarter).exp().sum().item() * area
+    assert inside.float().mean().item() == pytest.approx(share, abs=0.01)
+    with pytest.raises(ValueError, match="too spread out"):
+        langevin.Histogram(torch.tensor([[0.0, 0.0], [1e6, 0.0]]), 0.5)
 
 
 def test_the_energy_gradient_written_out_is_that_of_autograd():
