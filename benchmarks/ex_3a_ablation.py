@@ -71,7 +71,9 @@ def main(argv=None) -> dict:
     runtime.start(settings)
     path = Path(settings.out_dir) / "figures/ex_3a_ablation.json"
     rows = json.loads(path.read_text()).get("rows", {}) if path.exists() else {}
-    protocol = ex_3b.Settings(steps=20, chains=50, repeats=1) if settings.smoke else ex_3b.Settings()
+    protocol = (
+        ex_3b.Settings(steps=20, chains=50, repeats=1) if settings.smoke else ex_3b.Settings()
+    )
     noise = swiss_roll.NOISE
     exact, sets = ebm.Exact(noise), roll_report.true_sets(protocol, noise)
     oracle = {}
@@ -90,7 +92,9 @@ def main(argv=None) -> dict:
                 artifacts.save_json(path, table | {"rows": rows, "over_seeds": over_seeds(rows)})
             row = rows[name]
             near = "  ".join(f"{v:.2f}" for k, v in row.items() if k.startswith("sw2_over"))
-            print(f"{name:32s} {row['seconds']:4.0f} s  KL {row['kl_nats']:9.4f}  SW2/oracle {near}")
+            print(
+                f"{name:32s} {row['seconds']:4.0f} s  KL {row['kl_nats']:9.4f}  SW2/oracle {near}"
+            )
     return table | {"rows": rows, "over_seeds": over_seeds(rows)}
 
 

@@ -20,7 +20,7 @@ from common.settings import InputError
 RECIPES = {
     "cd": {"steps": 2400, "batch": 256, "rate": 4e-3, "chain": 40, "eps": 0.06, "average": 0.998,
            "l2": (1e-2, 1e-4)},
-    "jump": {"steps": 18000, "batch": 512, "rate": 1e-2, "chain": 1, "eps": 0.01, "average": 0.999,
+    "jump": {"steps": 14000, "batch": 512, "rate": 1e-2, "chain": 1, "eps": 0.01, "average": 0.999,
              "l2": (1e-3, 1e-8)},
     "short-run": {"steps": 4000, "batch": 1024, "rate": 1e-3, "chain": 20, "eps": 0.1,
                   "average": 0.998, "l2": (1e-3, 1e-5), "noise": 1.0},
@@ -140,19 +140,20 @@ def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plai
     options = {"plain": plain} if method == "cd" else {}
     source = kinds[method](model, data, recipe, **options) if method in kinds else None
     steps, watched = recipe["steps"], []
+    kept, weights = [*average.parameters()], [*model.parameters()]
 
     def loss_terms(step):
-        _average(average, model, min(recipe["average"], (step + 1) / (step + 10)))
+        _average(kept, weights, min(recipe["average"], (step + 1) / (step + 10)))
         if watch and step % max(1, steps // 10) == 0:
             watched.append({"step": step, **watch(average)})
         if method == "nce":
-            return _nce(model, draw(data, recipe["batch"]))
+            return _nce(model, draw(data, recipe["batch"])) | {"gradient": _norm(weights)}
         x, y = source.pairs(step / steps)
         on_data, on_negatives = model(torch.cat([x, y])).split([len(x), len(y)])
         gap = on_data.mean() - on_negatives.mean()
         l2 = falling(*recipe["l2"], step / (0.6 * steps))
         size = (on_data**2).mean() + (on_negatives**2).mean()
-        return {"loss": l2 * size - gap, "energy_gap": gap, "gradient": _norm(model)}
+        return {"loss": l2 * size - gap, "energy_gap": gap, "gradient": _norm(weights)}
 
     history = training.train(model, loss_terms, optimizer, steps=steps, seed=seed, rate=_rate)
     return average.eval(), history | {"watched": watched}
@@ -164,13 +165,13 @@ def _rate(step, steps):
 
 @torch.no_grad()
 def _average(average, model, keep):
-    torch._foreach_lerp_([*average.parameters()], [*model.parameters()], 1 - keep)
+    torch._foreach_lerp_(average, model, 1 - keep)
 
 
-def _norm(model) -> torch.Tensor:
+def _norm(weights) -> torch.Tensor:
     """Return the norm of the gradient of the step before."""
-    found = [p.grad.norm() for p in model.parameters() if p.grad is not None]
-    return torch.stack(found).norm() if found else torch.zeros(())
+    found = [p.grad for p in weights if p.grad is not None]
+    return torch.nn.utils.get_total_norm(found) if found else torch.zeros(())
 
 
 def _nce(model, x):
@@ -182,4 +183,4 @@ def _nce(model, x):
 
     loss = F.softplus(-logit(x)).mean() + F.softplus(logit(y)).mean()
     gap = model(x).mean() - model(y).mean()
-    return {"loss": loss, "energy_gap": gap.detach(), "gradient": _norm(model)}
+    return {"loss": loss, "energy_gap": gap.detach()}

@@ -51,8 +51,10 @@ def run(settings, protocol) -> dict:
 
 
 def true_sets(settings, noise) -> list:
-    """Return two sets of true points (chains, 2) for each sampling seed: one stands for a model."""
-    return [swiss_roll.sample(settings.chains, noise, 1000 + k) for k in range(2 * settings.repeats)]
+    """Return two sets of true points (chains, 2) a sampling seed: one stands for a model."""
+    return [
+        swiss_roll.sample(settings.chains, noise, 1000 + k) for k in range(2 * settings.repeats)
+    ]
 
 
 def scored(protocol, gradient, eps, settings, sets, record=None, first=None) -> list[dict]:

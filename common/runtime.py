@@ -78,6 +78,13 @@ def autocast(device: torch.device, enabled: bool = True):
     return nullcontext()
 
 
+def seed(number: int):
+    """Seed torch's generators; torch.manual_seed does the same and takes 0.3 ms, once a step."""
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(number)
+
+
 def hardware(device: torch.device) -> str:
     """Describe where a number was measured: processor, threads, torch version."""
     if device.type == "cuda":

@@ -81,7 +81,7 @@ def train(model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=No
     started = time.monotonic() - state.seconds
     with _progress(steps, state.step) as bar, runtime.signals_between_steps() as signals:
         for step in range(state.step, steps):
-            torch.manual_seed(step_seed(seed, step))
+            runtime.seed(step_seed(seed, step))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * rate(step, steps)
             terms = loss_terms(step)
