@@ -1,5 +1,6 @@
 """Sample, measure and draw for exercise 3(b): everything of ex_3b.py but the protocol itself."""
 
+import itertools
 from pathlib import Path
 
 import torch
@@ -31,7 +32,7 @@ def run(settings, protocol) -> dict:
     content = ebm.load_with_content(artifacts.find("checkpoints/ex_3a_cd.pt", settings.out_dir))[1]
     noise = content["noise"] or swiss_roll.NOISE
     sets = true_sets(settings, noise)
-    floor = [roll_metrics.measure(a, b) for a, b in zip(sets[::2], sets[1::2], strict=True)]
+    floor = [roll_metrics.measure(a, b) for a, b in itertools.combinations(sets, 2)]
     table = {"floor": roll_metrics.summary(floor)}
     shown, captions, curves = {}, {}, {}
     for name, gradients in rows.items():
