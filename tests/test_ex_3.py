@@ -21,16 +21,14 @@ def test_the_shipped_densities_meet_their_targets(method, most):
 
 @pytest.mark.parametrize(("eps", "most"), [(0.1, 0.2), (0.01, 0.18), (0.001, 0.25)])
 def test_the_shipped_short_run_models_meet_their_targets(eps, most):
-    """Sampled by the protocol: the sliced W2 over that of the oracle, five sampling seeds."""
-    settings = ex_3b.Settings()
+    """Sampled by the protocol: the sliced W2 over that of the oracle, 20 sampling seeds."""
+    settings = ex_3b.Settings(repeats=20)
     sets = roll_report.true_sets(settings, 0.2)
     score = ebm.load(ROOT / f"checkpoints/ex_3a_short_{eps:g}.pt").score
     found = roll_report.scored(ex_3b.protocol, score, eps, settings, sets)
-    table = json.loads((ROOT / "figures/ex_3b.json").read_text())["table"]
-    ratio = (
-        roll_metrics.summary(found)["sw2"]["mean"] / table[f"oracle, eps {eps:g}"]["sw2"]["mean"]
-    )
-    assert ratio <= most and all(row["diverged"] == 0 for row in found)
+    table = json.loads((ROOT / "figures/ex_3a_ablation.json").read_text())["oracle_sw2"]
+    sw2, oracle = roll_metrics.summary(found)["sw2"]["mean"], table[f"eps_{eps:g}"]
+    assert sw2 <= most * oracle and all(row["diverged"] == 0 for row in found)
 
 
 def test_a_chain_is_the_same_however_many_there_are():
