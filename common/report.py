@@ -100,7 +100,8 @@ def compiled(out_dir: str = ".") -> bytes:
                 folder / TEXT[0], root=folder, ignore_system_fonts=True, sys_inputs=flags
             ).compile(format="pdf", timestamp=DATE)
         except typst.TypstError as error:
-            what = " ".join(str(error.diagnostic or error).replace(name, "").split())[:300]
+            what = re.sub(rf"\S*{folder.name}/?", "", str(error.diagnostic or error))
+            what = " ".join(what.split())[:300]
             raise InputError(f"{TEXT[0]} does not compile: {what}") from error
 
 
