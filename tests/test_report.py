@@ -208,3 +208,20 @@ def test_the_seeds_of_exercise_3_are_shown_where_they_are(copy):
     text = " ".join(" ".join(page.extract_text() for page in pages).split())
     for shown in ("cd 3 0.0110 ± 0.0010", "jump 2 0.600 ± 0.141", "nce – 2.00 ± 0.250"):
         assert shown in text, shown
+
+
+def test_other_models_and_data_make_a_report_too(copy):
+    """Dense networks, the prior N(0, I), light curves without a second field, no short-run rows."""
+    changed = {name: json.loads((copy / f"figures/{name}.json").read_text())
+               for name in ("ex_1b", "ex_2b", "ex_3b")}  # fmt: skip
+    changed["ex_1b"]["settings"] |= {"network": "dense", "prior": "standard"}
+    changed["ex_2b"] |= {"source": "mine/labels.dat"}
+    for name in ("other_field", "floor_other_field"):
+        del changed["ex_2b"][name]
+    rows = changed["ex_3b"]["table"]
+    changed["ex_3b"]["table"] = {k: v for k, v in rows.items() if not k.startswith("short")}
+    for name, content in changed.items():
+        (copy / f"figures/{name}.json").write_text(json.dumps(content))
+    pages = pypdf.PdfReader(io.BytesIO(report.compiled())).pages
+    text = " ".join(" ".join(page.extract_text() for page in pages).split())
+    assert "mine/labels.dat" in text and "1490" not in text and "39.70" not in text
