@@ -7,7 +7,7 @@
 Refuses, with exit status 2, when a file that the text names is missing, or when a JSON speaks of
 another checkpoint than the one that is there.  The same inputs give the same bytes, wherever it is
 run: fonts are those of the typst package, and the date is the one in solutions.typ.
-Takes about two seconds.
+Takes seconds.
 """
 
 import json
@@ -24,7 +24,7 @@ from common.settings import Common, InputError, parse
 
 TEXT = ("solutions.typ", "report")  # what is compiled: a file, and the folder that it includes
 # JSONs whose checkpoint has another name than they have
-SPEAKS_OF = {"ex_1c": "ex_1b", "ex_1b_ablation": "ex_1b", "ex_2c": "ex_2b", "ex_2d": "ex_2b"}
+SPEAKS_OF = {"ex_1c": "ex_1b", "ex_2c": "ex_2b", "ex_2d": "ex_2b"}
 OPTIONAL = {"ablation": "figures/ex_3a_ablation.json"}  # flag that the text sees, file
 DATE = 1_795_305_600  # 2026-11-22, seconds since 1970: of nothing but the PDF's own stamp
 
@@ -44,12 +44,15 @@ def needed() -> list[str]:
 
 
 def recorded(name: str, content: dict) -> dict:
-    """Return {checkpoint: SHA-256} of all that the JSON `name` says of checkpoints."""
-    own = SPEAKS_OF.get(name, name)
+    """Return {checkpoint: SHA-256} of all that the JSON `name` says of checkpoints.
+
+    Nothing for the comparisons (ablations): they speak of models of their own, which are not kept.
+    """
+    if name.endswith("_ablation"):
+        return {}
     pairs = dict(content.get("checkpoints_sha256", {}))
-    for part in (content, content.get("temperatures", {})):
-        if "checkpoint_sha256" in part:
-            pairs[own] = part["checkpoint_sha256"]
+    if "checkpoint_sha256" in content:
+        pairs[SPEAKS_OF.get(name, name)] = content["checkpoint_sha256"]
     return pairs
 
 
@@ -59,13 +62,15 @@ def check(path: Path, out_dir: str) -> None:
         content = json.loads(path.read_text(encoding="utf-8"))
         pairs = recorded(path.stem, content)
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: not a JSON of the scripts; make it anew") from error
+        script = f"{path.stem[:5]}.py"
+        raise InputError(f"{path} is not what {script} writes: run it again") from error
     for name, stamp in pairs.items():
         checkpoint = artifacts.find(f"checkpoints/{name}.pt", out_dir)
         if not checkpoint.is_file():
             raise InputError(f"{path} speaks of {checkpoint}, which is not there")
         if artifacts.sha256(checkpoint) != stamp:
-            raise InputError(f"{path} is of another {checkpoint} than the one there; make it anew")
+            script = f"{path.stem[:5]}.py"
+            raise InputError(f"{path} is of another {checkpoint} than is there: run {script} again")
 
 
 def gather(folder: Path, out_dir: str) -> dict:
