@@ -1,4 +1,4 @@
-# make          set up .venv and answer every exercise from the shipped checkpoints
+# make          set up .venv, answer every exercise from the shipped checkpoints, make the report
 # make test     set up the same environment with the test tools and run the tests
 # make train    train everything anew (minutes), then answer
 # make bench    the comparisons behind the tables
@@ -10,13 +10,15 @@ BIN    := .venv/bin
 .PHONY: answers test train bench help clean
 .DEFAULT_GOAL := answers
 
-answers: .venv/.answers-ready  ## set up, and answer every exercise from the shipped checkpoints
+answers: .venv/.answers-ready  ## set up, answer every exercise from the shipped checkpoints, make solutions.pdf
 	$(BIN)/python ex_1c.py 2023
 	$(BIN)/python ex_1c.py --examples
 	$(BIN)/python ex_2a.py
 	$(BIN)/python ex_2c.py
 	$(BIN)/python ex_2d.py
-	@echo "As shipped, made anew by make train: figures/ex_1b*, figures/ex_2b*, figures/ex_3*"
+	$(BIN)/python -m common.report
+	@echo "Written: solutions.pdf (the report), figures/ex_1c*, figures/ex_2a*, figures/ex_2c*, figures/ex_2d*"
+	@echo "As shipped, made anew by make train: checkpoints/, figures/ex_1b*, figures/ex_2b*, figures/ex_2_map.png, figures/ex_3*"
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 	$(BIN)/python -m pytest

@@ -56,6 +56,7 @@ def test_importing_has_no_effect(script, tmp_path):
 
 
 MODULES = {
+    "common.report": "solutions.pdf",
     "common.light_curves": "data/labels.dat",
     "benchmarks.ex_2b_ablation": "figures/ex_2b_ablation.json",
     "common.judge": "checkpoints/judge.pt",

@@ -1,0 +1,238 @@
+"""solutions.pdf: what the JSONs say, whole, small, the same bytes again; stale inputs refused."""
+
+import io
+import json
+import re
+import shutil
+import warnings
+
+import pypdf
+import pytest
+from conftest import ROOT, run_script
+
+from common import artifacts, report
+from common.settings import InputError
+
+LABELS = ("1(a)", "1(b)", "1(c)", "2(a)", "2(b)", "2(c)", "2(d)", "3(a)", "3(b)")
+
+
+def numbers(name):
+    return json.loads((ROOT / f"figures/{name}.json").read_text(encoding="utf-8"))
+
+
+def headlines():
+    """The numbers that a grader looks for, as the report prints them."""
+    digits, curves, roll = numbers("ex_1b"), numbers("ex_2b")["test"], numbers("ex_3b")["table"]
+    new, order = numbers("ex_2c")["by_p"], numbers("ex_2d")["order"]
+    yield f"{digits['test']['negative_elbo_nats']:.2f}"
+    nll = digits["test_nll"]
+    yield f"{nll['nll_nats']:.2f} ± {nll['standard_error_nats']:.2f}"
+    for name in ("agreement", "cas"):
+        yield f"{100 * digits['judge'][name]:.2f} %"
+    yield f"{digits['judge']['fd']:.1f}"
+    yield f"{digits['parameters']:,}"
+    for name in ("encoder", "decoder"):
+        yield f"{numbers('ex_2a')['parameters'][name]:,}"
+    yield f"{curves['negative_elbo_nats']:.0f}".replace("-", "−")
+    for name in ("w1", "sf", "ks", "c2st"):
+        yield f"{curves['distances'][name]:.3f}"
+    yield f"{new['0.3']['model']['c2st']:.2f}, {new['0.01']['model']['c2st']:.2f}"
+    yield f"{order['UMAP, generated, spectra']['knn_r2']:.2f}"
+    for method in ("cd", "jump", "nce"):
+        yield f"{numbers(f'ex_3a_{method}')['kl_nats']:.4f}"
+    for row in ("oracle", "cd", "jump", "nce"):
+        for eps in ("0.1", "0.01", "0.001"):
+            found = roll[f"{row}, eps {eps}"]["sw2"]
+            yield f"{found['mean']:.2f} ± {found['std']:.2f}"
+    found = roll["jump model, MALA + jumps"]["sw2"]
+    yield f"{found['mean']:.2f} ± {found['std']:.2f}"
+
+
+@pytest.fixture(scope="module")
+def pdf():
+    return pypdf.PdfReader(ROOT / "solutions.pdf")
+
+
+@pytest.fixture(scope="module")
+def text(pdf):
+    return " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
+
+
+def test_the_committed_report_is_what_the_committed_inputs_compile_to():
+    assert report.compiled() == (ROOT / "solutions.pdf").read_bytes()
+
+
+def test_the_same_bytes_from_another_folder(tmp_path):
+    done = run_script(["-m", "common.report", "--out-dir", "made"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")] == [
+        "made/solutions.pdf"
+    ]
+    made = (tmp_path / "made/solutions.pdf").read_bytes()
+    assert made == (ROOT / "solutions.pdf").read_bytes()
+
+
+def test_every_exercise_and_every_headline_number_is_in_it(text):
+    for shown in (*LABELS, *headlines(), "References"):
+        assert shown in text, shown
+
+
+def test_no_headline_number_is_typed_by_hand():
+    sources = [ROOT / "solutions.typ", *(ROOT / "report").glob("*.typ")]
+    typed = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    for shown in headlines():
+        assert not re.search(rf"(?<![\d.,]){re.escape(shown)}(?![\d])", typed), shown
+
+
+def test_pages_and_size(pdf):
+    assert 8 <= len(pdf.pages) <= 14
+    assert (ROOT / "solutions.pdf").stat().st_size < 6e6
+    for page in pdf.pages:
+        assert [round(float(v)) for v in page.mediabox[2:]] == [595, 842]  # A4, points
+
+
+def test_title_outline_and_links(pdf):
+    assert pdf.metadata.title and pdf.metadata.author
+
+    def titles(items):
+        for item in items:
+            yield from titles(item) if isinstance(item, list) else [item.title]
+
+    outline = list(titles(pdf.outline))
+    for label in LABELS:
+        assert any(title.startswith(label) for title in outline), label
+    notes = [note.get_object() for page in pdf.pages for note in page.get("/Annots", [])]
+    assert sum(note["/Subtype"] == "/Link" for note in notes) > 50
+
+
+def test_all_fonts_are_embedded(pdf):
+    found = set()
+    for page in pdf.pages:
+        for font in page["/Resources"].get("/Font", {}).values():
+            font = font.get_object()
+            for part in font.get("/DescendantFonts", [font]):
+                descriptor = part.get_object()["/FontDescriptor"].get_object()
+                found.add(descriptor["/FontName"])
+                assert {"/FontFile", "/FontFile2", "/FontFile3"} & set(descriptor), font
+    assert len(found) >= 4
+
+
+def test_every_figure_has_alternative_text(pdf):
+    figures = []
+
+    def walk(node):
+        node = node.get_object()
+        if not isinstance(node, dict):
+            return
+        if node.get("/S") == "/Figure":
+            figures.append(node)
+        below = node.get("/K", [])
+        for child in below if isinstance(below, list) else [below]:
+            walk(child)
+
+    walk(pdf.trailer["/Root"]["/StructTreeRoot"])
+    assert len(figures) >= 10
+    assert all(len(str(node.get("/Alt", ""))) > 20 for node in figures)
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A project folder of its own, with everything that the report is made of."""
+    for name in ("report", "figures", "checkpoints"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "solutions.typ", tmp_path)
+    monkeypatch.setattr(artifacts, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", report.needed())
+def test_a_missing_file_is_refused(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(InputError, match=re.escape(name)):
+        report.compiled()
+
+
+JSONS = [name for name in report.needed() if name.endswith(".json")]
+UNTRAINED = {f"figures/{name}.json" for name in ("ex_2a", "ex_1b_ablation", "ex_2b_ablation")}
+STALE = [name for name in JSONS if name not in UNTRAINED]
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_numbers_of_another_checkpoint_are_refused(copy, name):
+    stems = list(report.recorded((copy / name).stem, json.loads((copy / name).read_text())))
+    assert stems, "a JSON of a trained model records its checkpoint"
+    with (copy / f"checkpoints/{stems[-1]}.pt").open("ab") as file:
+        file.write(b"trained anew")
+    with pytest.raises(InputError, match=stems[-1]):
+        report.compiled()
+
+
+def test_a_stale_json_of_the_user_takes_one_line(tmp_path):
+    (tmp_path / "figures").mkdir()
+    stale = numbers("ex_2c") | {"checkpoint_sha256": "0" * 64}
+    (tmp_path / "figures/ex_2c.json").write_text(json.dumps(stale))
+    done = run_script(["-m", "common.report"], tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "ex_2c.json" in done.stderr and "ex_2b.pt" in done.stderr
+    assert not list(tmp_path.rglob("*.pdf")) and not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '"text"', '{"checkpoints_sha256": 3}'])
+def test_a_damaged_json_is_refused_in_one_line(copy, content):
+    (copy / "figures/ex_3b.json").write_text(content)
+    with pytest.raises(InputError) as caught:
+        report.compiled()
+    assert "\n" not in str(caught.value) and str(copy) not in str(caught.value)
+
+
+def test_other_numbers_give_another_report(copy):
+    path = copy / "figures/ex_1b.json"
+    other = json.loads(path.read_text())
+    other["test"]["negative_elbo_nats"] = 77.125
+    path.write_text(json.dumps(other))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pages = pypdf.PdfReader(io.BytesIO(report.compiled())).pages
+    assert "77.13" in pages[0].extract_text() or "77.12" in pages[0].extract_text()
+
+
+def test_the_seeds_of_exercise_3_are_shown_where_they_are(copy):
+    rows = {f"cd, seed {k}": {"kl_nats": 0.01 + 0.001 * k} for k in range(3)}
+    rows |= {"jump": {"kl_nats": [0.5, 0.7]}, "nce": {"kl_nats": {"mean": 2.0, "std": 0.25}}}
+    (copy / "figures/ex_3a_ablation.json").write_text(json.dumps({"rows": rows}))
+    pages = pypdf.PdfReader(io.BytesIO(report.compiled())).pages
+    text = " ".join(" ".join(page.extract_text() for page in pages).split())
+    for shown in ("cd 3 0.0110 ± 0.0010", "jump 2 0.600 ± 0.141", "nce – 2.00 ± 0.250"):
+        assert shown in text, shown
+
+
+def test_other_models_and_data_make_a_report_too(copy):
+    """Dense networks, the prior N(0, I), light curves without a second field, no short-run rows."""
+    changed = {name: json.loads((copy / f"figures/{name}.json").read_text())
+               for name in ("ex_1b", "ex_2b", "ex_3b")}  # fmt: skip
+    changed["ex_1b"]["settings"] |= {"network": "dense", "prior": "standard"}
+    changed["ex_2b"] |= {"source": "mine/labels.dat"}
+    for name in ("other_field", "floor_other_field"):
+        del changed["ex_2b"][name]
+    rows = changed["ex_3b"]["table"]
+    changed["ex_3b"]["table"] = {k: v for k, v in rows.items() if not k.startswith("short")}
+    for name, content in changed.items():
+        (copy / f"figures/{name}.json").write_text(json.dumps(content))
+    pages = pypdf.PdfReader(io.BytesIO(report.compiled())).pages
+    text = " ".join(" ".join(page.extract_text() for page in pages).split())
+    assert "mine/labels.dat" in text and "1490" not in text and "39.70" not in text
+
+
+def test_training_anew_needs_no_comparisons(copy, text):
+    """The temperatures in the ablation are of the shipped model: left out for another one."""
+    with (copy / "checkpoints/ex_1b.pt").open("ab") as file:
+        file.write(b"trained anew")
+    for name in ("ex_1b", "ex_1c"):
+        path = copy / f"figures/{name}.json"
+        stamp = artifacts.sha256(copy / "checkpoints/ex_1b.pt")
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"checkpoint_sha256": stamp}))
+    pages = pypdf.PdfReader(io.BytesIO(report.compiled())).pages
+    other = " ".join(" ".join(page.extract_text() for page in pages).split())
+    shown = "three sampling seeds"
+    assert shown in text and shown not in other and "FD is" in other
