@@ -111,7 +111,7 @@ class ShortRun:
 
     @torch.no_grad()
     def pairs(self, share: float):
-        """Return (data (n, 2), negatives (n, 2))."""
+        """Return (data (n, 2), negatives (m, 2)), a tenth as many."""
         eps, chain = self.recipe["eps"], self.recipe["chain"]
         dead = (self.age >= RESTART) | ~(self.chains.abs().amax(1) < GONE)
         fresh = START * torch.randn_like(self.chains)
@@ -122,7 +122,7 @@ class ShortRun:
         if not len(x):
             raise InputError("every chain has left: start anew with a smaller --step-size")
         noise = falling(self.recipe["noise"], math.sqrt(2 * eps), share / 0.7)
-        data = draw(self.data, len(x))
+        data = draw(self.data, self.recipe["batch"])
         return data + noise * torch.randn_like(data), x
 
 

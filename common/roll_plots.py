@@ -8,7 +8,7 @@ from common.plots import DPI
 GREYS, STYLES = ("0.0", "0.3", "0.5", "0.65", "0.2"), ("-", "--", "-.", ":", (0, (6, 2)))
 DISTANCES = {
     "sw2": "sliced W2", "energy_distance": "energy distance",
-    "coverage_tv": "coverage of t, total variation", "ridge": "mean distance to the spiral",
+    "coverage_tv": "coverage of t (TV)", "ridge": "distance to the spiral",
 }  # fmt: skip
 
 
@@ -46,19 +46,22 @@ def over_time(curves, floors, fields, title):
     """
     rows = len(DISTANCES) + 1
     figure = Figure((11, 2.5 * rows + 1.2), dpi=DPI, layout="constrained")
-    axes = figure.subplots(rows, max(len(curves), len(fields)), squeeze=False,
+    axes = figure.subplots(rows, max(len(curves), len(fields)), squeeze=False, sharey="row",
                            height_ratios=[1] * (rows - 1) + [1.5])  # fmt: skip
     for row, (key, name) in zip(axes, DISTANCES.items(), strict=False):
         for axis, (eps, lines) in zip(row, curves.items(), strict=False):
             _lines(axis, lines, key, floors[key])
-            axis.set(ylabel=name, xlabel="Langevin step t", title=f"ε = {eps:g}")
-    axes[0, 0].legend(fontsize=7, frameon=False)
+            axis.set(xlabel="Langevin step t", title=f"ε = {eps:g}")
+        row[0].set_ylabel(name)
+    lines = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside upper center", ncols=len(lines[0]), frameon=False)
     for axis, (name, (points, vectors)) in zip(axes[-1], fields.items(), strict=False):
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         shown = vectors / np.maximum(length, 1e-9) * np.log1p(length)
         axis.quiver(*np.asarray(points).T, *shown.T, angles="xy", width=0.003)
-        axis.set(aspect="equal", xlabel="x₁", ylabel="x₂",
-                 title=f"∇ log p: {name} (length: log scale)")  # fmt: skip
+        axis.set(aspect="equal", title=f"∇ log p: {name} (length: log scale)")
+        axis.set_xlabel("x₁")
+    axes[-1, 0].set_ylabel("x₂")
     for axis in (a for row, n in ((axes[0], curves), (axes[-1], fields)) for a in row[len(n) :]):
         axis.set_visible(False)
     figure.suptitle(title, fontsize=9)

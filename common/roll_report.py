@@ -83,6 +83,13 @@ def path_recorder(path, truth, steps):
     return record
 
 
+def over_steps(path) -> dict:
+    """Return {"step": [...], distance: [...]} of what `path_recorder` noted."""
+    return {"step": [step for step, _ in path]} | {
+        key: [found[key] for _, found in path] for key in roll_plots.DISTANCES
+    }
+
+
 def better_samplers(settings, noise, sets):
     """Spend the same number of gradients better, on the true score and on the jump model."""
     model = ebm.load(artifacts.find("checkpoints/ex_3a_jump.pt", settings.out_dir))
@@ -133,10 +140,16 @@ def write(settings, content, table, pictures, rows) -> dict:
         print(artifacts.save_figure(folder / f"{name}.png", figure))
     metrics = {"table": table, "source": content["source"], "chains": settings.chains}
     metrics |= {"steps": settings.steps, "repeats": settings.repeats}
+    metrics["over_time"] = {
+        f"eps_{eps:g}": {name: over_steps(path) for name, path in lines.items()}
+        for eps, lines in curves.items()
+    }
+    names = [f"ex_3a_{method}" for method in METHODS if method != "short"]
+    names += [f"ex_3a_short_{eps:g}" for eps in settings.eps]
     metrics["checkpoints_sha256"] = {
-        f"ex_3a_{method}": artifacts.sha256(path)
-        for method in ("cd", "jump")
-        if (path := artifacts.find(f"checkpoints/ex_3a_{method}.pt", settings.out_dir)).is_file()
+        name: artifacts.sha256(path)
+        for name in names
+        if (path := artifacts.find(f"checkpoints/{name}.pt", settings.out_dir)).is_file()
     }
     print(artifacts.save_json(folder / "ex_3b.json", metrics))
     return metrics
