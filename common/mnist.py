@@ -132,6 +132,20 @@ def _torchvision_mnist():
     return dataset
 
 
+def as_torchvision(data: Digits):
+    """Return the training digits as torchvision's MNIST data set with ToTensor: slow, and usual.
+
+    Item i is (image (1, 28, 28) float32 in [0, 1], label).
+    """
+    kind = _torchvision_mnist()
+    from torchvision.transforms import ToTensor
+
+    dataset = kind.__new__(kind)
+    dataset.data, dataset.targets = data.train_images, data.train_labels
+    dataset.transform, dataset.target_transform = ToTensor(), None
+    return dataset
+
+
 def _download(root: Path) -> bool:
     """Download MNIST into root/MNIST, whole or not at all; torchvision verifies the checksums."""
     temporary = None

@@ -127,7 +127,8 @@ def run(main) -> None:
     Exit status: 0; 2 for bad input; 130 after Ctrl-C; 143 after SIGTERM.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    script = Path(sys.argv[0]).name
+    script = Path(sys.argv[0])
+    script = script.parent.name if script.name == "__main__.py" else script.name
     try:
         main()
     except InputError as error:
