@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from common import processes
 from common.settings import InputError
 
 MNIST = "MNIST"
@@ -45,7 +46,9 @@ def load(data_dir: str = "", limit: int | None = None) -> Digits:
     not download.  A damaged file raises InputError; a missing data set gives one warning on
     standard error, and `source` says which digits these are.
     """
-    return _first(_found(Path(data_dir or os.environ.get("MNIST_ROOT") or "data"), limit), limit)
+    root = Path(data_dir or os.environ.get("MNIST_ROOT") or "data")
+    with processes.leader_first():
+        return _first(_found(root, limit), limit)
 
 
 def _first(data: Digits, limit) -> Digits:
