@@ -78,10 +78,8 @@ def own_rows(*tensors):
     Draw what is random for the whole batch, then take the share: the run then does not depend on
     the number of processes.  Raises InputError when the rows cannot be shared out evenly.
     """
-    rows = len(tensors[0])
-    if rows % count():
-        raise InputError(f"a batch of {rows} for {count()} processes: choose a multiple (--batch)")
-    share = slice(rank() * rows // count(), (rank() + 1) * rows // count())
+    rows = own_share(len(tensors[0]))
+    share = slice(rank() * rows, (rank() + 1) * rows)
     return tuple(tensor[share] for tensor in tensors)
 
 
@@ -91,6 +89,18 @@ def total(values: torch.Tensor) -> torch.Tensor:
         values = values.detach().clone()
         dist.all_reduce(values)
     return values
+
+
+def own_share(number: int) -> int:
+    """Return this process's part of `number` things; raise InputError if it does not divide."""
+    if number % count():
+        raise InputError(f"{number} for {count()} processes: choose a multiple (--batch)")
+    return number // count()
+
+
+def wait() -> None:
+    """Wait until every process has come here."""
+    total(torch.zeros(1))
 
 
 def from_leader(make):
@@ -105,12 +115,12 @@ def from_leader(make):
 def leader_first():
     """Run the block on the leader, then on the others: for what is made once, then read."""
     if not leads():
-        total(torch.zeros(1))
+        wait()
     try:
         yield
     finally:
         if leads():
-            total(torch.zeros(1))
+            wait()
 
 
 class _Terms(nn.Module):

@@ -34,6 +34,12 @@ def step_seed(seed: int, step: int) -> int:
     return (x ^ (x >> 32)) >> 2
 
 
+def own_random_numbers(seed: int, step: int) -> None:
+    """Give this process other random numbers in `step` than torchrun's other processes have."""
+    if processes.count() > 1:
+        torch.manual_seed(step_seed(step_seed(seed, step), 1 + processes.rank()))
+
+
 def batch_indices(n: int, size: int, step: int, seed: int) -> torch.Tensor:
     """Return the (size,) indices of batch `step`: each epoch is one permutation of range(n).
 

@@ -121,6 +121,22 @@ def test_a_stopped_run_of_two_is_resumed_by_two(alone, tmp_path):
     assert negative_elbo(tmp_path / "out") == pytest.approx(negative_elbo(alone), abs=0.3)
 
 
+def test_two_processes_simulate_the_same_light_curves_and_train_on_them(tmp_path):
+    """The data bit by bit; exercise 2(b) within 0.3 nats."""
+    for folder, run in (("alone", []), ("two", TORCHRUN)):
+        where = ["--smoke", "--threads", "1", "--out-dir", folder]
+        done = run_script([*run, ROOT / "ex_2b.py", *where], tmp_path)
+        assert done.returncode == 0, done.stderr
+    alone, two = tmp_path / "alone", tmp_path / "two"
+    assert files(alone) == files(two) and len(list(two.rglob("*.dat"))) > 30
+    for path in (alone / "data").rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (two / path.relative_to(alone)).read_bytes(), path
+    bounds = [json.loads((folder / "figures/ex_2b.json").read_text())["test"]["negative_elbo_nats"]
+              for folder in (alone, two)]  # fmt: skip
+    assert bounds[0] == pytest.approx(bounds[1], abs=0.3)
+
+
 def test_bad_input_is_said_once(tmp_path):
     for arguments in (["--epochs", "0"], ["--batch", "101"]):
         done = run_script([*TORCHRUN, ROOT / "ex_1b.py", "--smoke", *arguments], tmp_path)
