@@ -25,6 +25,8 @@ NAMES = {  # module of the package: what it compares
     "reading": "25 files of light curves: pandas, this project",
     "importance": "the importance-weighted bound: loop over samples, this project",
     "cold_start": "ex_1c.py and ex_2c.py from the shell: bare imports, this project",
+    "processes": "2 processes of 1 thread, 1 process of 2 threads; a projection",
+    "growth": "time and memory against the size of the work",
 }
 
 
