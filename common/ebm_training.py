@@ -12,7 +12,7 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from common import ebm, langevin, training
+from common import ebm, langevin, processes, training
 
 # what each method is trained with: chain steps per update, their eps, weights' average, l2
 RECIPES = {
@@ -64,13 +64,13 @@ class Jumping:
 
     def __init__(self, model, data, recipe):
         self.model, self.data, self.recipe = model, data, recipe
-        half = BUFFER // 2
+        half = processes.own_share(BUFFER) // 2
         self.chains = torch.cat([draw(data, half), 6 * torch.randn(half, 2)])
 
     @torch.no_grad()
     def pairs(self, share: float):
         """Return (data (n, 2), negatives (n, 2))."""
-        index = torch.randint(BUFFER, (self.recipe["batch"],))
+        index = torch.randint(len(self.chains), (self.recipe["batch"],))
         x = self.chains[index]
         log_p = self.model(x)
         for _ in range(JUMPS):
@@ -90,13 +90,13 @@ class ShortRun:
 
     def __init__(self, model, data, recipe):
         self.model, self.data, self.recipe = model, data, recipe
-        self.chains = START * torch.randn(BUFFER, 2)
-        self.age = torch.randint(RESTART, (BUFFER,))
+        self.chains = START * torch.randn(processes.own_share(BUFFER), 2)
+        self.age = torch.randint(RESTART, (len(self.chains),))
 
     @torch.no_grad()
     def pairs(self, share: float):
         """Return (data (n, 2), negatives (n, 2))."""
-        index = torch.randint(BUFFER, (2 * self.recipe["batch"],)).unique()
+        index = torch.randint(len(self.chains), (2 * self.recipe["batch"],)).unique()
         x, age, chain = self.chains[index], self.age[index], self.recipe["chain"]
         dead = (age >= RESTART) | (x.abs().amax(1) > 50)
         x = torch.where(dead[:, None], START * torch.randn(len(x), 2), x)
@@ -114,7 +114,9 @@ def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plai
 
     watch: called as watch(average, step) about ten times; what it returns (a dict of numbers)
     goes into the history.  Raises InputError when a term is not finite.
+    Of torchrun's processes each has its share of the batch, its own chains and random numbers.
     """
+    recipe = recipe | {"batch": processes.own_share(recipe["batch"])}
     torch.manual_seed(training.step_seed(seed, -1))
     model = ebm.Energy(width)
     average = copy.deepcopy(model)
@@ -125,6 +127,7 @@ def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plai
     steps, watched = recipe["steps"], []
 
     def loss_terms(step):
+        training.own_random_numbers(seed, step)
         _average(average, model, min(recipe["average"], (step + 1) / (step + 10)))
         if watch and step % max(1, steps // 10) == 0:
             watched.append({"step": step, **watch(average)})
@@ -137,7 +140,9 @@ def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plai
         size = (on_data**2).mean() + (on_negatives**2).mean()
         return {"loss": l2 * size - gap, "energy_gap": gap, "gradient": _norm(model)}
 
-    history = training.train(model, loss_terms, optimizer, steps=steps, seed=seed, rate=_rate)
+    history = training.train(
+        model, loss_terms, optimizer, steps=steps, seed=seed, rate=_rate, shared="all"
+    )
     return average.eval(), history | {"watched": watched}
 
 
