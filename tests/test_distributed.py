@@ -94,7 +94,7 @@ def test_a_process_that_dies_ends_the_run_and_one_process_resumes_it(alone, tmp_
         torchrun.stderr.close()
     ours = [line for line in said.splitlines() if "ex_1b.py: error" in line]
     assert len(ours) == 1 and "--resume" in ours[0], said
-    assert f'File "{ROOT}' not in said, said
+    assert "common/" not in said, said  # torchrun's own traceback names its own files
     content = torch.load(tmp_path / "out/checkpoints/ex_1b.resume.pt", weights_only=True)
     assert content["step"] >= 100
     arguments = [ROOT / "ex_1b.py", *LONG, "--out-dir", tmp_path / "out", "--resume"]
@@ -135,6 +135,19 @@ def test_two_processes_simulate_the_same_light_curves_and_train_on_them(tmp_path
     bounds = [json.loads((folder / "figures/ex_2b.json").read_text())["test"]["negative_elbo_nats"]
               for folder in (alone, two)]  # fmt: skip
     assert bounds[0] == pytest.approx(bounds[1], abs=0.3)
+
+
+def test_two_processes_train_the_energy_network_as_well_as_one(tmp_path):
+    """Chains and random numbers are each process's own: the same in law, not in bits."""
+    found = []
+    for folder, run in (("alone", []), ("two", TORCHRUN)):
+        where = ["--method", "jump", "--smoke", "--steps", "300", "--out-dir", folder]
+        done = run_script([*run, ROOT / "ex_3a.py", *where], tmp_path)
+        assert done.returncode == 0, done.stderr
+        numbers = json.loads((tmp_path / folder / "figures/ex_3a_jump.json").read_text())
+        found.append(numbers["kl_nats"])
+    assert files(tmp_path / "alone") == files(tmp_path / "two")
+    assert found[0] == pytest.approx(found[1], abs=0.3)
 
 
 def test_bad_input_is_said_once(tmp_path):
