@@ -41,7 +41,10 @@ def start(settings) -> torch.device:
     torch.manual_seed(settings.seed)
     share = max(1, available_cores() // processes.on_this_machine())
     torch.set_num_threads(settings.threads or share)
-    return pick_device(settings.device)
+    device = pick_device(settings.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return device
 
 
 def pick_device(name: str) -> torch.device:

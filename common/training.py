@@ -122,7 +122,7 @@ def train(
 def _numbers(terms, signals, shared):
     """Return ({name: number}, whether to stop), over all processes if they train together."""
     if not (shared and processes.count() > 1):
-        return {key: term.item() for key, term in terms.items()}, bool(signals)
+        return {key: term.item() for key, term in terms.items()}, signals  # it may fill yet
     wanted = torch.zeros_like(terms["loss"]) + bool(signals)
     sums = processes.total(torch.stack([*terms.values(), wanted]).float())
     *means, stop = (sums / processes.count()).tolist()
