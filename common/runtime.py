@@ -108,11 +108,12 @@ def signals_between_steps():
     """Collect Ctrl-C and SIGTERM in the list this yields, so that a loop can stop between steps.
 
     A second signal of the same kind interrupts at once.  Handlers are put back at the end.
+    Under torchrun, which sends several while it ends a run, neither: the state is to be saved.
     """
-    caught = []
+    caught, several = [], processes.count() > 1
 
     def note(signum, frame):
-        if signum in caught:
+        if signum in caught and not several:
             _terminate(signum, frame)
         caught.append(signum)
 
@@ -123,8 +124,9 @@ def signals_between_steps():
     try:
         yield caught
     finally:
+        ending = several and sys.exc_info()[0] is not None
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ending else handler)
 
 
 def stop(signum: int):

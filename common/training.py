@@ -95,8 +95,8 @@ def train(
     if shared:
         loss_terms = processes.together(model, loss_terms, partial=shared == "some")
     with (
-        _progress(steps, state.step) as bar, _saved_on_loss(state, base),
-        runtime.signals_between_steps() as signals,
+        _progress(steps, state.step) as bar, runtime.signals_between_steps() as signals,
+        _saved_on_loss(state, base),
     ):  # fmt: skip
         for step in range(state.step, steps):
             torch.manual_seed(step_seed(seed, step))
