@@ -63,7 +63,7 @@ def measure(settings, device) -> dict:
     """Time both on some test digits, with the shipped model."""
     data = mnist.load(settings.data_dir, limit=1500 if settings.smoke else None)
     model, _ = digits.load(settings.out_dir, device)
-    count, samples = (4, 20) if settings.smoke else (20, 5000)
+    count, samples = (4, 20) if settings.smoke else (BATCH, 5000)
     torch.manual_seed(0)
     x = mnist.binarise(data.test_images[:count]).flatten(1).to(device)
     y = data.test_labels[:count].to(device)

@@ -59,5 +59,7 @@ def figure(everything: dict) -> Figure:
 
 
 def _times_better(row, key) -> float:
-    value = max(row["value"][key], 1e-3)
+    value = row["value"][key]
+    if not row["at_least"]:  # a difference may be nothing at all, or negative
+        value = max(value, 0.1 * row["target"])
     return value / row["target"] if row["at_least"] else row["target"] / value

@@ -8,7 +8,17 @@ import pytest
 import torch
 from conftest import ROOT, run_script
 
-from benchmarks import chains, dense, importance, magnification, reading, report, timing
+from benchmarks import (
+    chains,
+    dense,
+    growth,
+    importance,
+    magnification,
+    processes,
+    reading,
+    report,
+    timing,
+)
 from benchmarks.__main__ import NAMES
 from common import digits, ebm, microlensing, mnist, ray_shooting
 from common.settings import InputError
@@ -137,3 +147,20 @@ def test_maps_of_both_deposits_agree_after_the_disc():
     plain = magnification.nearest_pixel_map(field, 200, 5.0)
     assert plain.mean() == pytest.approx(field.mean_magnification, rel=1e-12)
     assert ray_shooting.TILE == magnification.TILE
+
+
+def test_exponents_of_powers_are_those_powers():
+    sizes = [10, 100, 1000, 10000]
+    values = [3e-6 * n**1.5 for n in sizes]
+    assert growth.exponent(sizes, values) == pytest.approx(1.5)
+    assert growth.extrapolated(sizes, values, 1.5, 10**6) == pytest.approx(3e3)
+
+
+def test_the_projection_of_one_device_is_that_device_and_more_never_beat_their_number():
+    measured = {"step_s": 0.03, "random_numbers_s": 0.001, "parameters": 1.5e6}
+    for assumed in processes.ASSUMED.values():
+        for grown in (False, True):
+            alone = processes.project(measured, assumed | {"devices": 1}, 6e9, grown)
+            assert alone["efficiency"] == pytest.approx(1) and alone["averaging_s"] == 0
+            many = processes.project(measured, assumed, 6e9, grown)
+            assert 0 < many["efficiency"] < 1
