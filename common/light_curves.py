@@ -114,9 +114,8 @@ def _begin(folder, labels, settings):
             raise InputError(f"{folder / name} is there already: choose another --data-dir")
     free = ("device", "threads", "data_dir", "out_dir", "map")
     recipe = {k: v for k, v in asdict(settings).items() if k not in free}
-    stamp = hashlib.sha256(labels.encode()).hexdigest()
-    mark = {"labels_sha256": stamp, "settings": recipe, "source": "common.light_curves"}
-    artifacts.save_json(folder / MARK, mark)
+    mark = {"labels_sha256": hashlib.sha256(labels.encode()).hexdigest(), "settings": recipe}
+    artifacts.save_json(folder / MARK, mark | {"source": "common.light_curves"})
 
 
 def write(folder, map_id: str, disc: int, curves) -> Path:
@@ -231,8 +230,9 @@ def draw_map(settings) -> dict:
         f"{macro[1]:g}, s = {macro[2]:g}; the bright lines are caustics\nmean magnification "
         f"{mu.mean():.9f}, exact {field.mean_magnification:.9f}"
     )
-    part = min(10.0, settings.width)
-    figure = curve_plots.magnification(mu / field.mean_magnification, settings.width, part, title)
+    figure = curve_plots.magnification(
+        mu / field.mean_magnification, settings.width, min(10.0, settings.width), title
+    )
     print(artifacts.save_figure(Path(settings.out_dir) / "figures/ex_2_map.png", figure))
     return {"mean": mu.mean(), "exact": field.mean_magnification}
 

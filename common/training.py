@@ -113,10 +113,14 @@ def train(
             if stop or state.due() or step + 1 == steps:
                 state.save(base)
             if stop:
-                hint = "; --resume goes on from here" if state.path else ""
-                tqdm.write(f"stopped at step {step + 1} of {steps}{hint}", file=sys.stderr)
-                runtime.stop(signals[0] if signals else signal.SIGTERM)
+                _stop(state, steps, signals)
     return {**state.history, "seconds": state.seconds, "hardware": state.hardware}
+
+
+def _stop(state, steps, signals):
+    hint = "; --resume goes on from here" if state.path else ""
+    tqdm.write(f"stopped at step {state.step} of {steps}{hint}", file=sys.stderr)
+    runtime.stop(signals[0] if signals else signal.SIGTERM)  # another process was told to
 
 
 def _numbers(terms, signals, shared):
