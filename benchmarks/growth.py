@@ -1,7 +1,7 @@
 """How time and memory grow with the size of the work: exponents, and what ten times would take.
 
 Each measurement is a fresh process: the median of three runs after one that warms up, and the peak
-memory above what the imports take.  Writes benchmarks/growth.png beside results.json.  The exponent
+memory above what the same work takes in a tiny size.  Writes benchmarks/growth.png beside results.json.  The exponent
 is that of the larger half of the sizes; 1 means in proportion.
 """
 
@@ -76,6 +76,7 @@ def peak_bytes() -> int:
 def one(axis: str, size: int, threads: int) -> tuple[float, int]:
     """Return (seconds, bytes) of one size; run in a process of its own."""
     torch.set_num_threads(threads)
+    work_of(axis, AXES[axis][0][0])()  # loads and compiles: memory that does not grow
     before, times = peak_bytes(), []
     work = work_of(axis, size)
     work()
