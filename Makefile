@@ -35,7 +35,8 @@ train: .venv/.answers-ready  ## train every model anew, then answer
 	$(BIN)/python ex_3b.py
 	$(MAKE) answers
 
-bench: .venv/.answers-ready  ## run the comparisons behind the tables
+bench: .venv/.bench-ready  ## run the comparisons behind the tables
+	$(BIN)/python -m benchmarks all
 	$(BIN)/python -m benchmarks.ex_1b_ablation
 	$(BIN)/python -m benchmarks.ex_2b_ablation
 
@@ -53,6 +54,10 @@ clean:  ## remove the environment and the caches
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-.venv/.tests-ready: requirements-dev.txt .venv/.answers-ready
+.venv/.bench-ready: requirements-bench.txt .venv/.answers-ready
+	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
+	@touch $@
+
+.venv/.tests-ready: requirements-dev.txt requirements-bench.txt .venv/.answers-ready
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@

@@ -2,6 +2,7 @@
 
     python ex_1b.py                    -> checkpoints/ex_1b.pt, figures/ex_1b*.png, ex_1b.json
     python ex_1b.py --resume           goes on with an interrupted training
+    torchrun --standalone --nproc-per-node=2 ex_1b.py    2 processes, the same training
     python ex_1b.py --prior standard   the textbook prior N(0, I), for comparison
 
     log p(x|y) >= E_q(z|x,y)[ log p(x|z,y) ] - KL( q(z|x,y) || p(z|y) )
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from common import artifacts, cvae, digit_report, digits, mnist, runtime, training
+from common import artifacts, cvae, digit_report, digits, mnist, processes, runtime, training
 from common.settings import Common, option, parse
 
 
@@ -61,14 +62,16 @@ def fit(data: mnist.Digits, settings, device, state=None, bfloat16=True):
         x, y = images[index], labels[index]
         if step < 0.7 * steps and torch.rand(()) < settings.shifted:  # against the overfit
             x = mnist.shift(x, most=1)
-        terms = cvae.elbo_terms(model, mnist.binarise(x).flatten(1), y)
+        x, eps = mnist.binarise(x).flatten(1), torch.randn(len(x), settings.latent, device=device)
+        x, y, eps = processes.own_rows(x, y, eps)  # all, unless torchrun started several processes
+        terms = cvae.elbo_terms(model, x, y, eps=eps)
         reconstruction, kl = (term.mean() for term in terms)
         warm_up = min(1.0, (step + 1) / (0.05 * steps))  # keeps the latents alive at the start
         loss = reconstruction + settings.beta * warm_up * kl
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
     history = training.train(
-        model, loss_terms, optimizer, steps=steps, seed=settings.seed, state=state
+        model, loss_terms, optimizer, steps=steps, seed=settings.seed, state=state, shared="all"
     )
     model.bfloat16 = False  # what is measured is measured in float32
     return artifacts.round_to_half(model).eval(), history
@@ -87,6 +90,8 @@ def main(argv=None) -> dict:
     content = {"exercise": "ex_1b", "model": digits.shape_of(settings), "source": data.source}
     content |= {"weights": artifacts.half(model.state_dict()), "settings": asdict(settings)}
     metrics = digit_report.measure(model, data, critic, recipe, settings, history)
+    if not processes.leads():
+        return metrics
     print(artifacts.save_checkpoint(path, content | {"metrics": metrics}))
     metrics = digit_report.write(model, data, settings, metrics, history)
     state.remove()

@@ -4,6 +4,7 @@
     python ex_2b.py --limit 200        on 200 curves of each source
     python ex_2b.py --prior standard   the literal prior N(0, I), for comparison
     python ex_2b.py --resume           goes on with an interrupted training
+    torchrun --standalone --nproc-per-node=2 ex_2b.py    2 processes, the same training
 
     log p(mu|p) >= E_q(z|x,p)[ log p(mu|z,p) ] - KL( q(z|x,p) || p(z|p) ),   x = log10 mu
 
@@ -25,7 +26,16 @@ from pathlib import Path
 import torch
 
 import data_loader
-from common import artifacts, curve_model, curve_report, cvae, light_curves, runtime, training
+from common import (
+    artifacts,
+    curve_model,
+    curve_report,
+    cvae,
+    light_curves,
+    processes,
+    runtime,
+    training,
+)
 from common.settings import Common, option, parse
 
 
@@ -68,6 +78,8 @@ def fit(train: dict, settings, device, state=None):
         for parameter in settled:
             parameter.requires_grad_(step < first)
         index = training.batch_indices(len(x), batch, step, settings.seed)
+        eps = torch.randn(batch, curve_model.LATENT, device=x.device)
+        index, eps = processes.own_rows(index, eps)  # all, unless torchrun started several
         w, rest = (part[index] for part in both[step % 2])
         prescribed = (spread[index] * prescribed_deviation(step, settings)).log()
 
@@ -75,7 +87,7 @@ def fit(train: dict, settings, device, state=None):
             log_deviation = prescribed if step < first else None  # None: the learned one
             return whitening.log_likelihood(w, rest, decoded, log_deviation) - constant[index]
 
-        terms = cvae.elbo_terms(model, w, p[index], log_likelihood)
+        terms = cvae.elbo_terms(model, w, p[index], log_likelihood, eps)
         reconstruction, kl = (term.mean() for term in terms)
         return {"loss": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
 
@@ -86,7 +98,7 @@ def fit(train: dict, settings, device, state=None):
 
     history = training.train(
         model, loss_terms, optimizer, steps=first + settings.refine, seed=settings.seed,
-        rate=rate, state=state,
+        rate=rate, state=state, shared="some",
     )  # fmt: skip
     return curve_model.fold(model, whitening, shape).eval(), history
 
@@ -112,6 +124,8 @@ def main(argv=None) -> dict:
     state = training.State(path, curve_report.identity(settings, source), settings.resume)
     runtime.start(settings)
     model, history = fit(data.train, settings, device, state)
+    if not processes.leads():
+        return {}
     metrics = curve_report.measure(model.cpu(), data, source, settings, history)
     content = {"exercise": "ex_2b", "source": source, "settings": asdict(settings)}
     content |= {"model": {name: getattr(settings, name) for name in curve_model.SHAPE}}

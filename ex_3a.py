@@ -20,7 +20,7 @@ with --method jump 0.0029 nats after 45 s.
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from common import artifacts, ebm, ebm_training, runtime, swiss_roll
+from common import artifacts, ebm, ebm_training, processes, runtime, swiss_roll
 from common.settings import Common, option, parse
 
 
@@ -66,6 +66,8 @@ def main(argv=None) -> dict:
     )
     exact = ebm.Exact(noise) if noise else None
     model, history = fit(data, settings, exact.kl if exact else None)
+    if not processes.leads():
+        return {}
     metrics = {"source": source, "settings": asdict(settings), "hardware": history["hardware"]}
     metrics |= exact.kl(model) if exact else {"log_z": ebm.log_normaliser(model)}
     metrics |= {"training_seconds": history["seconds"], "watched": history["watched"]}

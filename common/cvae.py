@@ -202,9 +202,9 @@ class CVAE(nn.Module):
             return self.decoder(z, self.embed(y)).float()
 
 
-def reparameterise(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
-    """Draw z = mu + exp(logvar / 2) eps with eps ~ N(0, I); gradients reach mu and logvar."""
-    return mu + (0.5 * logvar).exp() * torch.randn_like(mu)
+def reparameterise(mu: torch.Tensor, logvar: torch.Tensor, eps=None) -> torch.Tensor:
+    """Return z = mu + exp(logvar / 2) eps; eps ~ N(0, I) is drawn unless given, (n, latent)."""
+    return mu + (0.5 * logvar).exp() * (torch.randn_like(mu) if eps is None else eps)
 
 
 def gaussian_log_density(z, mu, logvar) -> torch.Tensor:
@@ -225,16 +225,17 @@ def kl_to_standard(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
     return 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
 
 
-def elbo_terms(model: CVAE, x: torch.Tensor, y: torch.Tensor, log_likelihood=None):
+def elbo_terms(model: CVAE, x: torch.Tensor, y: torch.Tensor, log_likelihood=None, eps=None):
     """Return (-log p(x|z,y), log q(z|x,y) - log p(z|y)) for one z ~ q(z|x,y): two (n,) in nats.
 
     Their means are unbiased estimates of the reconstruction term and of the KL term; for a
     learned prior the KL has no closed form.  x (n, features), y (n,).
     log_likelihood: (x, decoded) -> (n,); None is `bernoulli_log_likelihood`, for x in {0, 1}.
+    eps: the standard normal numbers (n, latent) that z is made of, or None for new ones.
     """
     log_likelihood = log_likelihood or bernoulli_log_likelihood
     mu, logvar = model.encode(x, y)
-    z = reparameterise(mu, logvar)
+    z = reparameterise(mu, logvar, eps)
     kl = gaussian_log_density(z, mu, logvar) - model.prior.log_prob(z, y)
     return -log_likelihood(x, model.decode(z, y)), kl
 

@@ -5,7 +5,7 @@ import math
 import torch
 from tqdm import tqdm
 
-from common import cvae, digits, judge, mnist
+from common import cvae, digits, judge, mnist, processes
 from common.training import step_seed
 
 
@@ -67,17 +67,15 @@ def nll(model, images, labels, samples: int, seed: int = 0) -> dict:
     """Bound -log p(x|y) by `samples` importance samples for each image: nats per digit, float32.
 
     images (n, 28, 28) uint8, binarised once; the standard error is that over images.
+    Each of torchrun's processes takes every so many-th digit: call it on all of them.
     """
-    device = next(model.parameters()).device
-    bar = tqdm(total=len(images), desc=f"NLL, {samples} samples", unit="digit", dynamic_ncols=True)
-    values = []
-    for i, (image, label) in enumerate(zip(images.split(1), labels.split(1), strict=True)):
+    device, values = next(model.parameters()).device, torch.zeros(len(images))
+    mine = range(processes.rank(), len(images), processes.count())
+    for i in tqdm(mine, desc=f"NLL, {samples} samples", unit="digit", dynamic_ncols=True):
         torch.manual_seed(step_seed(seed, i))
-        x, y = mnist.binarise(image.to(device)).flatten(1), label.to(device)
-        values.append(cvae.importance_weighted_nll(model, x, y, samples).item())
-        bar.update()
-    bar.close()
-    values = torch.tensor(values)
+        x, y = mnist.binarise(images[i : i + 1].to(device)).flatten(1), labels[i : i + 1].to(device)
+        values[i] = cvae.importance_weighted_nll(model, x, y, samples).item()
+    values = processes.total(values)
     return {
         "nll_nats": values.mean().item(),
         "standard_error_nats": standard_error(values),

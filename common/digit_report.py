@@ -5,14 +5,23 @@ from pathlib import Path
 
 import torch
 
-from common import artifacts, digit_metrics, digits, judge, mnist, plots
+from common import artifacts, digit_metrics, digits, judge, mnist, plots, processes
 
 
 def measure(model, data: mnist.Digits, critic, recipe, settings, history) -> dict:
     """Return every number of exercise 1(b): likelihood, latents, judge, memorisation.
 
     critic, recipe: what `judge_of` returned.  history: what the training returned.
+    Of torchrun's processes the leader alone measures, but all share the NLL.
     """
+    found = measured(model, data, critic, recipe, settings, history) if processes.leads() else {}
+    test = (data.test_images, data.test_labels)
+    nll = digit_metrics.nll(model, *test, settings.nll_samples, seed=settings.seed)
+    return found | {"test_nll": nll}
+
+
+def measured(model, data: mnist.Digits, critic, recipe, settings, history) -> dict:
+    """Return every number but the NLL: see `measure`."""
     seed, train = settings.seed, (data.train_images[:10_000], data.train_labels[:10_000])
     test = (data.test_images, data.test_labels)
     bound = digit_metrics.elbo(model, *test, seed=seed)
@@ -29,7 +38,6 @@ def measure(model, data: mnist.Digits, critic, recipe, settings, history) -> dic
         "judge": digit_metrics.judged(model, critic, data, seed)
         | digit_metrics.classification_accuracy_score(model, critic, data, recipe, seed),
         "nearest_training_digit": digit_metrics.memorisation(model, data, seed=seed),
-        "test_nll": digit_metrics.nll(model, *test, settings.nll_samples, seed=seed),
     }
 
 

@@ -13,7 +13,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from common import ebm, langevin, training
+from common import ebm, langevin, processes, training
 from common.settings import InputError
 
 # what each method is trained with: chain steps per update, their eps, weights' average, l2
@@ -131,7 +131,9 @@ def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plai
 
     watch: called as watch(average, step) about ten times; what it returns (a dict of numbers)
     goes into the history.  Raises InputError when a term is not finite.
+    Of torchrun's processes each has its share of the batch, its own chains and random numbers.
     """
+    recipe = recipe | {"batch": processes.own_share(recipe["batch"])}
     torch.manual_seed(training.step_seed(seed, -1))
     model = ebm.Energy(width)
     average = copy.deepcopy(model)
@@ -143,6 +145,7 @@ def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plai
     kept, weights = [*average.parameters()], [*model.parameters()]
 
     def loss_terms(step):
+        training.own_random_numbers(seed, step)
         _average(kept, weights, min(recipe["average"], (step + 1) / (step + 10)))
         if watch and step % max(1, steps // 10) == 0:
             watched.append({"step": step, **watch(average)})
@@ -155,7 +158,9 @@ def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plai
         size = (on_data**2).mean() + (on_negatives**2).mean()
         return {"loss": l2 * size - gap, "energy_gap": gap, "gradient": _norm(weights)}
 
-    history = training.train(model, loss_terms, optimizer, steps=steps, seed=seed, rate=_rate)
+    history = training.train(
+        model, loss_terms, optimizer, steps=steps, seed=seed, rate=_rate, shared="all"
+    )
     return average.eval(), history | {"watched": watched}
 
 

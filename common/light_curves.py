@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from common import artifacts, curve_plots, microlensing, runtime
+from common import artifacts, curve_plots, microlensing, processes, runtime
 from common.settings import Common, InputError, option, parse
 
 MAP, SAME_FIELD, OTHER_FIELD = "12345", "12346", "12347"
@@ -52,18 +52,13 @@ def radius_of(disc: int) -> float:
 
 def disc_maps(settings, radii, seed: int):
     """Yield (radius, map in units of the mean) of one star field for each of `radii` [R_E]."""
-    field = microlensing.star_field(
-        settings.kappa, settings.gamma, settings.smooth_fraction, settings.width, seed
-    )
+    macro = (settings.kappa, settings.gamma, settings.smooth_fraction)
+    field = microlensing.star_field(*macro, settings.width, seed)
     mu = microlensing.magnification_map(field, settings.pixels, settings.rays)
     spectrum = microlensing.spectrum_of(mu / field.mean_magnification)
+    width, profile = settings.width, settings.profile
     for radius in radii:
-        yield (
-            radius,
-            microlensing.convolve(
-                None, settings.width, radius, settings.profile, spectrum=spectrum
-            ),
-        )
+        yield radius, microlensing.convolve(None, width, radius, profile, spectrum=spectrum)
 
 
 def curves_of(disc_map, settings, n: int, seed) -> np.ndarray:
@@ -75,38 +70,52 @@ def curves_of(disc_map, settings, n: int, seed) -> np.ndarray:
 def simulate(folder, settings: Settings) -> None:
     """Write a data set into `folder`: the marker first, labels.dat last, each file whole.
 
+    Of torchrun's processes each takes its share of the sources of both star fields.
     Raises InputError when `folder` holds curves or labels that are not an unfinished simulation.
     """
-    folder = Path(folder)
+    folder, every = Path(folder), range(1, settings.discs + 1)
+    held_out = [disc for disc in every if disc in VALIDATION + TEST]
+    names = {(0, disc): [MAP] + [SAME_FIELD] * (disc in held_out) for disc in every}
+    names |= {(1, disc): [OTHER_FIELD] for disc in held_out}
+    labels = labels_of(settings, every, held_out)
+    processes.from_leader(lambda: _begin(folder, labels, settings))
+    number, size = processes.rank(), processes.count()
+    mine = [*names][number * len(names) // size : (number + 1) * len(names) // size]
+    with tqdm(total=sum(len(names[job]) for job in mine), desc="simulating", unit="file") as bar:
+        for field in sorted({field for field, _ in mine}):
+            discs = [disc for own, disc in mine if own == field]
+            radii = [radius_of(disc) for disc in discs]
+            maps = disc_maps(settings, radii, settings.seed + 1000 * field)
+            for disc, (_, disc_map) in zip(discs, maps, strict=True):
+                for name in names[field, disc]:
+                    key = [settings.seed, int(name), disc]
+                    write(folder, name, disc, curves_of(disc_map, settings, settings.curves, key))
+                    bar.update()
+    processes.wait()
+    if processes.leads():
+        artifacts.write_whole(folder / "labels.dat", lambda path: path.write_text(labels))
+    processes.wait()
+
+
+def labels_of(settings, every, held_out) -> str:
+    """Return the text of labels.dat for the sources `every` and the held-out ones of both tests."""
+    jobs = [(MAP, disc) for disc in every]
+    jobs += [(name, disc) for name in (SAME_FIELD, OTHER_FIELD) for disc in held_out]
+    values = f"{settings.kappa} {settings.gamma} {settings.smooth_fraction}"
+    rows = [f"{name} {disc:02d} {values} {radius_of(disc):.6f}\n" for name, disc in jobs]
+    return "map_id disc_id k g s p\n" + "".join(rows)
+
+
+def _begin(folder, labels, settings):
+    """Write the marker; raise InputError if `folder` holds anything but a simulation begun."""
     own = (folder / MARK).exists() and not (folder / "labels.dat").exists()
     for name in ("labels.dat", MAP, SAME_FIELD, OTHER_FIELD):
         if (folder / name).exists() and not own:
             raise InputError(f"{folder / name} is there already: choose another --data-dir")
-    every = range(1, settings.discs + 1)
-    held_out = [disc for disc in every if disc in VALIDATION + TEST]
-    jobs = [(MAP, disc) for disc in every]
-    jobs += [(name, disc) for name in (SAME_FIELD, OTHER_FIELD) for disc in held_out]
-    head = "map_id disc_id k g s p\n"
-    values = f"{settings.kappa} {settings.gamma} {settings.smooth_fraction}"
-    rows = [f"{name} {disc:02d} {values} {radius_of(disc):.6f}\n" for name, disc in jobs]
-    labels = head + "".join(rows)
     free = ("device", "threads", "data_dir", "out_dir", "map")
     recipe = {k: v for k, v in asdict(settings).items() if k not in free}
-    stamp = hashlib.sha256(labels.encode()).hexdigest()
-    artifacts.save_json(
-        folder / MARK, {"labels_sha256": stamp, "settings": recipe, "source": "common.light_curves"}
-    )
-    with tqdm(total=len(jobs), desc="simulating light curves", unit="file") as bar:
-        for field, discs in ((0, every), (1, held_out)):
-            radii = [radius_of(disc) for disc in discs]
-            seed = settings.seed + 1000 * field
-            for disc, (_, disc_map) in zip(discs, disc_maps(settings, radii, seed), strict=True):
-                names = [OTHER_FIELD] if field else [MAP] + [SAME_FIELD] * (disc in held_out)
-                for name in names:
-                    key = [settings.seed, int(name), disc]
-                    write(folder, name, disc, curves_of(disc_map, settings, settings.curves, key))
-                    bar.update()
-    artifacts.write_whole(folder / "labels.dat", lambda path: path.write_text(labels))
+    mark = {"labels_sha256": hashlib.sha256(labels.encode()).hexdigest(), "settings": recipe}
+    artifacts.save_json(folder / MARK, mark | {"source": "common.light_curves"})
 
 
 def write(folder, map_id: str, disc: int, curves) -> Path:
@@ -119,24 +128,16 @@ def write(folder, map_id: str, disc: int, curves) -> Path:
 
 
 def folder_of(settings) -> Path:
-    """Return the folder with labels.dat for a script's `settings`; simulate a data set if none is.
-
-    Looks in --data-dir, else data/.  With --smoke a small data set is made below --out-dir unless
-    --data-dir names one.
-    """
-    folder = Path(
-        settings.data_dir or (Path(settings.out_dir) / "data" if settings.smoke else "data")
-    )
-    if not (folder / "labels.dat").exists():
+    """Return `data_folder`, with labels.dat in it: a data set is simulated if there is none."""
+    folder = data_folder(settings)
+    if processes.from_leader(lambda: not (folder / "labels.dat").exists()):
         simulate(folder, default(settings))
     return folder
 
 
 def data_folder(settings) -> Path:
     """Return --data-dir, else data/; with --smoke data/ below --out-dir."""
-    return Path(
-        settings.data_dir or (Path(settings.out_dir) if settings.smoke else Path(".")) / "data"
-    )
+    return Path(settings.data_dir or Path(settings.out_dir if settings.smoke else ".") / "data")
 
 
 def default(settings) -> Settings:
@@ -229,8 +230,9 @@ def draw_map(settings) -> dict:
         f"{macro[1]:g}, s = {macro[2]:g}; the bright lines are caustics\nmean magnification "
         f"{mu.mean():.9f}, exact {field.mean_magnification:.9f}"
     )
-    part = min(10.0, settings.width)
-    figure = curve_plots.magnification(mu / field.mean_magnification, settings.width, part, title)
+    figure = curve_plots.magnification(
+        mu / field.mean_magnification, settings.width, min(10.0, settings.width), title
+    )
     print(artifacts.save_figure(Path(settings.out_dir) / "figures/ex_2_map.png", figure))
     return {"mean": mu.mean(), "exact": field.mean_magnification}
 

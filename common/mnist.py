@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from common import processes
 from common.settings import InputError
 
 MNIST = "MNIST"
@@ -45,7 +46,9 @@ def load(data_dir: str = "", limit: int | None = None) -> Digits:
     not download.  A damaged file raises InputError; a missing data set gives one warning on
     standard error, and `source` says which digits these are.
     """
-    return _first(_found(Path(data_dir or os.environ.get("MNIST_ROOT") or "data"), limit), limit)
+    root = Path(data_dir or os.environ.get("MNIST_ROOT") or "data")
+    with processes.leader_first():
+        return _first(_found(root, limit), limit)
 
 
 def _first(data: Digits, limit) -> Digits:
@@ -129,6 +132,20 @@ def _torchvision_mnist():
         _guard.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _torchvision_mnist.guard = _guard  # the schemas live as long as this object
         from torchvision.datasets import MNIST as dataset
+    return dataset
+
+
+def as_torchvision(data: Digits):
+    """Return the training digits as torchvision's MNIST data set with ToTensor: slow, and usual.
+
+    Item i is (image (1, 28, 28) float32 in [0, 1], label).
+    """
+    kind = _torchvision_mnist()
+    from torchvision.transforms import ToTensor
+
+    dataset = kind.__new__(kind)
+    dataset.data, dataset.targets = data.train_images, data.train_labels
+    dataset.transform, dataset.target_transform = ToTensor(), None
     return dataset
 
 

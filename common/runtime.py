@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from common import processes
 from common.settings import InputError
 
 
@@ -32,19 +33,27 @@ def start(settings) -> torch.device:
     """Seed every generator, set the threads, and return the device that `settings` asks for.
 
     settings: has `seed`, `threads` and `device`.  Raises InputError for a device that is not here.
+    Under torchrun it also joins the other processes, with which it shares the cores.
     """
+    processes.join()
     random.seed(settings.seed)
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)
-    torch.set_num_threads(settings.threads or available_cores())
-    return pick_device(settings.device)
+    share = max(1, available_cores() // processes.on_this_machine())
+    torch.set_num_threads(settings.threads or share)
+    device = pick_device(settings.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return device
 
 
 def pick_device(name: str) -> torch.device:
     """Return the device called `name`; "auto" is the accelerator that is there, else the CPU."""
     if name == "auto":
         found = torch.accelerator.current_accelerator(check_available=True)
-        return found if found is not None else torch.device("cpu")
+        name = found.type if found is not None else "cpu"
+    if name == "cuda":
+        name = processes.own_gpu()
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
@@ -92,6 +101,8 @@ def hardware(device: torch.device) -> str:
     else:
         name = f"{torch.cpu.get_capabilities().get('cpu_name', device.type)}"
         name += f", {torch.get_num_threads()} threads"
+    if processes.count() > 1:
+        name += f" in each of {processes.count()} processes"
     return f"{name}, torch {torch.__version__}"
 
 
@@ -104,11 +115,12 @@ def signals_between_steps():
     """Collect Ctrl-C and SIGTERM in the list this yields, so that a loop can stop between steps.
 
     A second signal of the same kind interrupts at once.  Handlers are put back at the end.
+    Under torchrun, which sends several while it ends a run, neither: the state is to be saved.
     """
-    caught = []
+    caught, several = [], processes.count() > 1
 
     def note(signum, frame):
-        if signum in caught:
+        if signum in caught and not several:
             _terminate(signum, frame)
         caught.append(signum)
 
@@ -119,8 +131,9 @@ def signals_between_steps():
     try:
         yield caught
     finally:
+        ending = several and sys.exc_info()[0] is not None
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ending else handler)
 
 
 def stop(signum: int):
@@ -134,18 +147,26 @@ def run(main) -> None:
     Exit status: 0; 2 for bad input; 130 after Ctrl-C; 143 after SIGTERM.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    script = Path(sys.argv[0]).name
+    script = Path(sys.argv[0])
+    script = script.parent.name if script.name == "__main__.py" else script.name
     try:
         main()
     except InputError as error:
-        sys.exit(_say(f"{script}: error: {error}", 2))
+        sys.exit(_say(f"{script}: error: {error}", getattr(error, "status", 2)))
+    except RuntimeError as error:
+        if not processes.is_loss(error):
+            raise
+        sys.exit(_say(f"{script}: error: another process of the run has ended", 1))
     except KeyboardInterrupt:
         sys.exit(_say(f"{script}: stopped by Ctrl-C", 130))
     except BrokenPipeError:  # `python ex_1c.py 1 | head -0`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    processes.leave()
 
 
 def _say(line: str, status: int) -> int:
-    sys.stderr.write(line.replace("\n", " ") + "\n")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, while this process ends anyway
+    if processes.speaks():
+        sys.__stderr__.write(line.replace("\n", " ") + "\n")
     return status

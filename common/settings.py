@@ -10,6 +10,7 @@
 import argparse
 import dataclasses
 import math
+import os
 import sys
 from dataclasses import dataclass
 from typing import NoReturn
@@ -49,7 +50,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Write `message` on standard error and leave with exit status 2."""
         line = " ".join(message.split())
-        sys.stderr.write(f"{self.prog}: error: {line} (--help lists the options)\n")
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
+            sys.stderr.write(f"{self.prog}: error: {line} (--help lists the options)\n")
         sys.exit(2)
 
 

@@ -6,14 +6,16 @@ A resumed run therefore goes on exactly as the uninterrupted one would have.
 
 import functools
 import math
+import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from common import artifacts, runtime
+from common import artifacts, processes, runtime
 from common.settings import InputError
 
 
@@ -30,6 +32,12 @@ def step_seed(seed: int, step: int) -> int:
     x = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**64
     x = ((x ^ (x >> 31)) * 0xD6E8FEB86659FD93) % 2**64
     return (x ^ (x >> 32)) >> 2
+
+
+def own_random_numbers(seed: int, step: int) -> None:
+    """Give this process other random numbers in `step` than torchrun's other processes have."""
+    if processes.count() > 1:
+        torch.manual_seed(step_seed(step_seed(seed, step), 1 + processes.rank()))
 
 
 def batch_indices(n: int, size: int, step: int, seed: int) -> torch.Tensor:
@@ -65,12 +73,17 @@ def clip_to_running_norm(optimizer, factor: float = 2.0, memory: float = 0.98) -
     optimizer.register_step_pre_hook(clip)
 
 
-def train(model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=None):
+def train(
+    model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=None, shared=None
+) -> dict:
     """Minimise loss_terms(step)["loss"] for `steps` steps; return the history.
 
     model: the module trained.  loss_terms: step -> dict of scalar tensors, "loss" among them.
     optimizer: its groups' learning rates are multiplied by rate(step, steps).
     state: a `State` that is saved now and then, or None.
+    shared: None, or how torchrun's processes train together: each has the same random numbers, and
+    loss_terms takes its `processes.own_rows`; "all" parameters have a gradient in each step, or
+    "some".
     Returns {"step": [...], term: [...], "seconds": float, "hardware": str}, each entry of a list a
     mean over 1 % of the steps.
     Raises InputError when a term is not finite; ends as the signal asks after Ctrl-C or SIGTERM.
@@ -79,7 +92,12 @@ def train(model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=No
     state.begin(model, optimizer)
     base = [group["lr"] for group in optimizer.param_groups]
     started = time.monotonic() - state.seconds
-    with _progress(steps, state.step) as bar, runtime.signals_between_steps() as signals:
+    if shared:
+        loss_terms = processes.together(model, loss_terms, partial=shared == "some")
+    with (
+        _progress(steps, state.step) as bar, runtime.signals_between_steps() as signals,
+        _saved_on_loss(state, base),
+    ):  # fmt: skip
         for step in range(state.step, steps):
             runtime.seed(step_seed(seed, step))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
@@ -87,18 +105,45 @@ def train(model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=No
             terms = loss_terms(step)
             optimizer.zero_grad(set_to_none=True)
             terms["loss"].backward()
-            values = {key: term.item() for key, term in terms.items()}
+            values, stop = _numbers(terms, signals, shared)
             _check_finite(values, step, state.path)
             optimizer.step()
             state.step, state.seconds = step + 1, time.monotonic() - started
             _record(state, values, max(1, steps // 100), bar)
-            if signals or state.due() or step + 1 == steps:
+            if stop or state.due() or step + 1 == steps:
                 state.save(base)
-            if signals:
-                hint = "; --resume goes on from here" if state.path else ""
-                tqdm.write(f"stopped at step {step + 1} of {steps}{hint}", file=sys.stderr)
-                runtime.stop(signals[0])
+            if stop:
+                _stop(state, steps, signals)
     return {**state.history, "seconds": state.seconds, "hardware": state.hardware}
+
+
+def _stop(state, steps, signals):
+    hint = "; --resume goes on from here" if state.path else ""
+    tqdm.write(f"stopped at step {state.step} of {steps}{hint}", file=sys.stderr)
+    runtime.stop(signals[0] if signals else signal.SIGTERM)  # another process was told to
+
+
+def _numbers(terms, signals, shared):
+    """Return ({name: number}, whether to stop), over all processes if they train together."""
+    if not (shared and processes.count() > 1):
+        return {key: term.item() for key, term in terms.items()}, signals  # it may fill yet
+    wanted = torch.zeros_like(terms["loss"]) + bool(signals)
+    sums = processes.total(torch.stack([*terms.values(), wanted]).float())
+    *means, stop = (sums / processes.count()).tolist()
+    return dict(zip(terms, means, strict=True)), stop > 0
+
+
+@contextmanager
+def _saved_on_loss(state, base):
+    """Save the state as of the last whole step if another process ends; raise LostProcess."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not processes.is_loss(error):
+            raise
+        state.save(base)
+        where = f"; {state.path} keeps the training: add --resume" if state.path else ""
+        raise processes.LostProcess(f"another process of the run has ended{where}") from error
 
 
 def _progress(steps, done):
@@ -145,7 +190,8 @@ class State:
         self.path = Path(checkpoint).with_suffix(".resume.pt") if checkpoint else None
         self.identity, self.every_seconds = identity, every_seconds
         self.step, self.seconds, self.history, self.sums = 0, 0.0, {}, {}
-        self.content, self.saved = self._read() if resume else None, time.monotonic()
+        self.content = processes.from_leader(self._read) if resume else None
+        self.saved = time.monotonic()
 
     def _read(self):
         again = "the same command without --resume"
@@ -172,7 +218,7 @@ class State:
 
     def save(self, learning_rates):
         """Write the state, whole, with the unscaled `learning_rates` of the optimiser's groups."""
-        if self.path is None:
+        if self.path is None or not processes.leads():
             return
         for group, lr in zip(self.optimizer.param_groups, learning_rates, strict=True):
             group["lr"] = lr
@@ -184,4 +230,5 @@ class State:
 
     def remove(self):
         """Delete the file: the checkpoint has been written."""
-        self.path.unlink(missing_ok=True)
+        if processes.leads():
+            self.path.unlink(missing_ok=True)

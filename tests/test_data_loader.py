@@ -128,3 +128,25 @@ def test_damage_gives_an_error_with_a_line_or_numbers_that_are_there(folder, dat
             assert all(c.shape[1] == 300 and np.isfinite(c).all() for c in x.values())
     finally:
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("decimals", [1, 3, 6, 9])
+def test_the_fast_reader_gives_the_very_numbers_of_float(tmp_path, decimals):
+    """All bits, for numbers of one to five digits before the point."""
+    random = np.random.default_rng(decimals)
+    rows = 10 ** random.uniform(-4, 5, (40, 300)) * (1 - 1e-6)
+    lines = [[f"{value:.{decimals}f}" for value in row] for row in rows]
+    text = "\n".join(",".join(row) for row in lines)
+    (tmp_path / "a.dat").write_text(text)
+    assert data_loader._plain_decimals(text.encode()) is not None
+    found = data_loader.read_curves(tmp_path / "a.dat")
+    assert np.array_equal(found, [[float(word) for word in row] for row in lines])
+
+
+@pytest.mark.parametrize(
+    "odd", ["1e0", "+1.0", " 1.0", "1.", ".5", "1", "-0.0", "123456.0", "1.0;"]
+)
+def test_the_fast_reader_leaves_what_it_does_not_know_to_the_other(odd):
+    assert data_loader._plain_decimals(",".join(["1.0"] * 299 + [odd]).encode()) is None
+    assert data_loader._plain_decimals(",".join(["1.0"] * 299).encode()) is None
+    assert data_loader._plain_decimals(b"") is None

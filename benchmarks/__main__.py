@@ -1,0 +1,81 @@
+"""Compare this project's fast paths with the usual ones, side by side.
+
+    python -m benchmarks                lists the comparisons
+    python -m benchmarks reading        runs one, or several
+    python -m benchmarks all            runs all that end in a ratio
+
+Writes benchmarks/results.json (an entry for each comparison, kept until it is measured again) and
+benchmarks/results.png.  Both sides run by turns, at least five times; a ratio is the median over
+the rounds with the least and the greatest.  Some need packages: requirements-bench.txt.
+"""
+
+import importlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks import report
+from common import artifacts, runtime
+from common.settings import Common, InputError, option, parse
+
+NAMES = {  # module of the package: what it compares
+    "epoch": "an epoch of the dense conditional VAE: usual loop, this project, products alone",
+    "likelihood": "seconds to a test -ELBO of 92 nats: usual loop, this project",
+    "chains": "1000 Langevin chains: torchebm, this project, products alone",
+    "magnification": "a magnification map at equal error: direct sum over stars, this project",
+    "reading": "25 files of light curves: pandas, this project",
+    "importance": "the importance-weighted bound: loop over samples, this project",
+    "cold_start": "ex_1c.py and ex_2c.py from the shell: bare imports, this project",
+    "processes": "2 processes of 1 thread, 1 process of 2 threads; a projection",
+    "growth": "time and memory against the size of the work",
+}
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """What is compared."""
+
+    names: tuple = option((), "comparisons, or all; none lists them")
+    repeats: int = option(5, "rounds", minimum=1, maximum=1000, smoke=1)
+
+
+def compare(name: str, settings) -> dict:
+    """Run one comparison; write and return its entry, print its rows."""
+    device = runtime.start(settings)
+    entry = importlib.import_module(f"benchmarks.{name}").measure(settings, device)
+    entry |= {"hardware": runtime.hardware(device), "smoke": settings.smoke}
+    entry["cores"] = runtime.available_cores()
+    folder = Path(settings.out_dir) / "benchmarks"
+    everything = report.merge(folder / "results.json", name, entry)
+    artifacts.save_figure(folder / "results.png", report.figure(everything))
+    for row in entry["rows"]:
+        print(report.line(row), flush=True)
+    print(f"{folder / 'results.json'}: {name}; {entry['hardware']}", flush=True)
+    return entry
+
+
+def main(argv=None) -> dict:
+    """List the comparisons, or run those that are named."""
+    settings = parse(Settings, __doc__, argv, positional=("names", "NAME", "*"))
+    if not settings.names:
+        for name, what in NAMES.items():
+            print(f"{name:14s} {what}")
+        return asdict(settings)
+    names = list(NAMES) if settings.names == ("all",) else settings.names
+    for name in names:
+        if name not in NAMES:
+            raise InputError(f"{name!r} is not a comparison: choose from {', '.join(NAMES)}")
+    done, missing = {}, []
+    for name in names:
+        try:
+            done[name] = compare(name, settings)
+        except InputError as error:  # a package or data set that is not here
+            if len(names) == 1:
+                raise
+            missing.append(f"{name}: {error}")
+    if missing:
+        raise InputError("; ".join(missing))
+    return done
+
+
+if __name__ == "__main__":
+    runtime.run(main)

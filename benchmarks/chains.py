@@ -1,0 +1,73 @@
+"""1000 chains, 1000 unadjusted Langevin steps: torchebm's LangevinDynamics against this project's.
+
+Both do x + eps grad f(x) + sqrt(2 eps) z with the same network f (3 x 64 units).  torchebm takes
+the gradient of the energy -f by autograd; `Energy.value_and_gradient` has it written out.
+"""
+
+import torch
+
+from benchmarks.products import one_step
+from benchmarks.timing import alternate, need, ratios, row
+from common import ebm, langevin
+
+EPS = 0.01
+
+
+def peer(model, device):
+    """Return torchebm's sampler of exp(f): a function (x, steps, generator) -> x."""
+    core, samplers = need("torchebm.core"), need("torchebm.samplers")
+
+    class Minus(core.BaseModel):
+        """The energy -f."""
+
+        def __init__(self):
+            super().__init__(dtype=torch.float32, device=device)
+            self.f = model
+
+        def forward(self, x):
+            return -self.f(x)
+
+    sampler = samplers.LangevinDynamics(Minus(), step_size=EPS, noise_scale=1.0, device=device)
+    return lambda x, steps, generator: sampler.sample(x=x, n_steps=steps, generator=generator)
+
+
+def own(model):
+    """Return this project's sampler: a function (x, steps, generator) -> x."""
+    return lambda x, steps, generator: langevin.langevin(x, model.score, EPS, steps, generator)
+
+
+def disagreement(samplers, x, steps: int) -> float:
+    """Return the largest difference of the chains' ends, all with the same random numbers."""
+    ends = []
+    for sample in samplers:
+        generator = torch.Generator(x.device).manual_seed(1)
+        ends.append(sample(x.clone(), steps, generator))
+    return max(float((end - ends[0]).abs().max()) for end in ends)
+
+
+def products_alone(chains: int, steps: int, width: int, device):
+    """Return a function that does the matrix products of `steps` values and gradients of f."""
+    shapes = [(2, width, True), (width, width, True), (width, width, True), (width, 1, True)]
+    step, _ = one_step(shapes, chains, torch.float32, device, weights=False)
+    return lambda: [step() for _ in range(steps)]
+
+
+def measure(settings, device) -> dict:
+    """Time both samplers and the products; compare the ends of chains after few steps."""
+    torch.manual_seed(0)
+    model = ebm.Energy().to(device).requires_grad_(False)
+    chains, steps = (50, 20) if settings.smoke else (1000, 1000)
+    x = 3 * torch.randn(chains, 2, device=device)
+    both = {"torchebm": peer(model, device), "this project": own(model)}
+    apart = disagreement(both.values(), x, 20)
+    generator = torch.Generator(device).manual_seed(0)
+    sides = {name: lambda s=s: s(x.clone(), steps, generator) for name, s in both.items()}
+    sides["products"] = products_alone(chains, steps, 64, device)
+    seconds = alternate(sides, settings.repeats, device)
+    work, fast = f"{chains} chains x {steps} steps", seconds["this project"]
+    rows = [
+        row(work, "torchebm LangevinDynamics", ratios(seconds["torchebm"], fast), 1.8),
+        row(work, "float32 products alone", ratios(seconds["products"], fast), None,
+            unit="of the bound"),
+    ]  # fmt: skip
+    return {"rows": rows, "seconds": seconds, "largest_difference_after_20_steps": apart}

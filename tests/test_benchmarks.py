@@ -1,0 +1,166 @@
+"""Every comparison runs in smoke size, and each fast path gives what the plain one gives."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, run_script
+
+from benchmarks import (
+    chains,
+    dense,
+    growth,
+    importance,
+    magnification,
+    processes,
+    reading,
+    report,
+    timing,
+)
+from benchmarks.__main__ import NAMES
+from common import digits, ebm, microlensing, mnist, ray_shooting
+from common.settings import InputError
+
+NEEDS = {"chains": "torchebm", "reading": "pandas"}
+
+
+def here(package):
+    """Skip the test, saying why, if a package that only comparisons need is not installed."""
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is missing: pip install -r requirements-bench.txt")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_comparison_runs_in_smoke_size(name, tmp_path):
+    if name in NEEDS:
+        here(NEEDS[name])
+    done = run_script(["-m", "benchmarks", name, "--smoke", "--threads", "1"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "smoke/benchmarks/results.json").read_text())[name]
+    assert found["rows"] and found["hardware"] and found["smoke"]
+    for row in found["rows"]:
+        value = row["value"]
+        assert value["min"] <= value["median"] <= value["max"] and value["repeats"] >= 1
+    assert (tmp_path / "smoke/benchmarks/results.png").stat().st_size > 0
+
+
+def test_every_module_that_measures_is_listed():
+    measuring = {path.stem for path in (ROOT / "benchmarks").glob("*.py")
+                 if "def measure(settings, device)" in path.read_text()}  # fmt: skip
+    assert measuring == set(NAMES)
+
+
+def test_a_missing_package_takes_one_line(tmp_path):
+    code = (
+        "import sys; sys.modules['pandas'] = None; from benchmarks.__main__ import main;"
+        "from common import runtime; runtime.run(lambda: main(['reading', '--smoke']))"
+    )
+    done = run_script(["-c", code], tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "pip install -r requirements-bench.txt" in done.stderr
+
+
+def test_an_unknown_comparison_takes_one_line(tmp_path):
+    done = run_script(["-m", "benchmarks", "speed"], tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "reading" in done.stderr
+
+
+def test_turns_alternate_and_ratios_are_taken_round_by_round():
+    order = []
+    sides = {name: lambda name=name: order.append(name) for name in "ab"}
+    seconds = timing.alternate(sides, 3)
+    assert "".join(order) == "ab" + "abbaab" and len(seconds["a"]) == 3
+    assert timing.ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
+    assert timing.spread([3, 1, 2]) == {"median": 2, "min": 1, "max": 3, "repeats": 3}
+
+
+def test_results_are_merged_and_damage_is_named(tmp_path):
+    path = tmp_path / "results.json"
+    row = timing.row("a", "b", [2.0], 1.0)
+    report.merge(path, "one", {"rows": [row]})
+    everything = report.merge(path, "two", {"rows": [row | {"at_least": False}]})
+    assert set(everything) == set(json.loads(path.read_text())) == {"one", "two"}
+    assert report.figure(everything).axes
+    path.write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        report.merge(path, "one", {})
+
+
+def test_torchebm_does_the_same_steps():
+    """20 steps with the same random numbers, within float32."""
+    here("torchebm")
+    torch.manual_seed(0)
+    model = ebm.Energy(16).requires_grad_(False)
+    both = [chains.peer(model, torch.device("cpu")), chains.own(model)]
+    assert chains.disagreement(both, 3 * torch.randn(20, 2), 20) < 1e-4
+
+
+def test_pandas_reads_the_same_and_data_loader_loses_no_digit(tmp_path):
+    here("pandas")
+    import pandas
+
+    reading.write(tmp_path, 2, 5)
+    plain, fast = reading.usual(tmp_path, pandas), reading.data_loader.dataloader(tmp_path)
+    assert reading.wrong(fast[0], tmp_path) == 0
+    for one, other in zip(plain, fast, strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_allclose(one[key].astype(float), other[key], rtol=1e-15)
+
+
+def test_the_loop_over_samples_gives_the_same_bound():
+    """The same random numbers: equal to 1e-2 nats of about 80, what float32 keeps."""
+    data, (model, _) = mnist.bundled(), digits.load()
+    x, y = (data.test_images[:3] > 127).float().flatten(1), data.test_labels[:3]
+    with torch.no_grad():
+        assert importance.disagreement(model, x, y, 20) < 1e-2
+
+
+def test_both_training_loops_minimise_the_same_loss():
+    """The same weights and batch: float32 equal, bfloat16 products within a thousandth."""
+    model, data = dense.build(), mnist.bundled()
+    x, y = (data.train_images[:64] > 127).float().flatten(1), data.train_labels[:64]
+    losses = []
+    for model.bfloat16 in (False, True):
+        torch.manual_seed(1)
+        losses.append(dense.loss_of(model, x, y).item())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    image, label = mnist.as_torchvision(data)[5]
+    assert torch.equal(image[0], data.train_images[5] / 255) and label == data.train_labels[5]
+
+
+def test_deflections_of_the_plain_way_are_the_sum_over_stars():
+    """One star in the middle of a wide pixel grid: a ray at distance d is deflected by 1 / d."""
+    counts = np.zeros((1, 100, 100), np.int32)
+    star, x = np.array([[5.0, 5.0]]), np.array([7.0])
+    slopes = np.array([1.0, 1.0])
+    magnification.shoot_plainly(counts, x, np.array([5.0]), star, slopes, 10.0)
+    assert counts[0, 65, 50] == 1 and counts.sum() == 1  # 7 - 1 / 2 = 6.5
+
+
+def test_maps_of_both_deposits_agree_after_the_disc():
+    field = microlensing.star_field(width=8.0, seed=1)
+    own, nearest = magnification.errors(field, 200, [20.0], 20.0)
+    assert own < 0.03 and nearest[0] < 0.03  # of the mean, rms
+    plain = magnification.nearest_pixel_map(field, 200, 5.0)
+    assert plain.mean() == pytest.approx(field.mean_magnification, rel=1e-12)
+    assert ray_shooting.TILE == magnification.TILE
+
+
+def test_exponents_of_powers_are_those_powers():
+    sizes = [10, 100, 1000, 10000]
+    values = [3e-6 * n**1.5 for n in sizes]
+    assert growth.exponent(sizes, values) == pytest.approx(1.5)
+    assert growth.extrapolated(sizes, values, 1.5, 10**6) == pytest.approx(3e3)
+
+
+def test_the_projection_of_one_device_is_that_device_and_more_never_beat_their_number():
+    measured = {"step_s": 0.03, "random_numbers_s": 0.001, "parameters": 1.5e6}
+    for assumed in processes.ASSUMED.values():
+        for grown in (False, True):
+            alone = processes.project(measured, assumed | {"devices": 1}, 6e9, grown)
+            assert alone["efficiency"] == pytest.approx(1) and alone["averaging_s"] == 0
+            many = processes.project(measured, assumed, 6e9, grown)
+            assert 0 < many["efficiency"] < 1
