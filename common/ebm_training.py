@@ -22,13 +22,13 @@ RECIPES = {
            "l2": (1e-2, 1e-4)},
     "jump": {"steps": 14000, "batch": 512, "rate": 1e-2, "chain": 1, "eps": 0.01, "average": 0.999,
              "l2": (1e-3, 1e-8)},
-    "short-run": {"steps": 4000, "batch": 1024, "rate": 1e-3, "chain": 20, "eps": 0.1,
-                  "average": 0.998, "l2": (1e-3, 1e-5), "noise": 1.0},
+    "short-run": {"steps": 5000, "batch": 1024, "rate": 1e-3, "chain": 20, "eps": 0.1,
+                  "average": 0.998, "l2": (1e-3, 1e-5), "noise": 0.6},
     "nce": {"steps": 6000, "batch": 1024, "rate": 3e-3, "chain": 0, "eps": 0.01, "average": 0.999,
             "l2": (0.0, 0.0)},
 }  # fmt: skip
 JUMPS = 2  # an update
-RESTART, OLD = 1000, 900  # short-run: steps of a chain's life; age from which it counts
+RESTART, OLD = 1040, 960  # short-run: steps of a chain's life; age from which it counts
 START, GONE = 3.0, 50.0  # standard deviation of the short-run chains' start; out of sight
 
 
@@ -37,7 +37,11 @@ def recipe_of(settings) -> dict:
     recipe = dict(RECIPES[settings.method])
     recipe |= {key: value for key in ("steps", "batch") if (value := getattr(settings, key))}
     recipe |= {"chain": settings.chain} if settings.chain >= 0 else {}
-    return recipe | ({"eps": settings.step_size} if settings.method == "short-run" else {})
+    if settings.method == "short-run":
+        recipe["eps"] = settings.step_size
+        if settings.step_size < 0.005:  # little time: f has to become steep
+            recipe["rate"] *= 2
+    return recipe
 
 
 def draw(data, size: int) -> torch.Tensor:
@@ -97,11 +101,11 @@ class Jumping:
 
 
 class ShortRun:
-    """The sampler as it will be run: from N(0, 9 I), plain steps of `eps`, 1000 in a life.
+    """The sampler as it will be run: from N(0, 9 I), plain steps of `eps`, about 1000.
 
     The chains' ages are spread evenly over a life, and all advance in every update, so that none
-    lags behind the network by more than a life; only the oldest count as negatives.  The data carry
-    noise that falls to sqrt(2 eps): no chain can be narrower than the noise of its last step.
+    lags behind the network by more than a life; negatives are those of age 960 to 1040.  The data
+    carry noise that falls to sqrt(2 eps): no chain can be narrower than the noise of its last step.
     """
 
     def __init__(self, model, data, recipe):
@@ -111,14 +115,15 @@ class ShortRun:
 
     @torch.no_grad()
     def pairs(self, share: float):
-        """Return (data (n, 2), negatives (m, 2)), a tenth as many."""
+        """Return (data (n, 2), negatives (m, 2)), about a tenth as many."""
         eps, chain = self.recipe["eps"], self.recipe["chain"]
         dead = (self.age >= RESTART) | ~(self.chains.abs().amax(1) < GONE)
         fresh = START * torch.randn_like(self.chains)
         x = torch.where(dead[:, None], fresh, self.chains)
         self.age = torch.where(dead, 0, self.age) + chain
         self.chains = langevin.langevin(x, self.model.score, eps, chain)
-        x = self.chains[(self.age >= OLD) & (self.chains.abs().amax(1) < GONE)]
+        here = self.chains.abs().amax(1) < GONE
+        x = self.chains[here & (self.age >= min(OLD, self.age.max().item()))]
         if not len(x):
             raise InputError("every chain has left: start anew with a smaller --step-size")
         noise = falling(self.recipe["noise"], math.sqrt(2 * eps), share / 0.7)
