@@ -25,7 +25,6 @@ from common.settings import Common, InputError, parse
 TEXT = ("solutions.typ", "report")  # what is compiled: a file, and the folder that it includes
 # JSONs whose checkpoint has another name than they have
 SPEAKS_OF = {"ex_1c": "ex_1b", "ex_2c": "ex_2b", "ex_2d": "ex_2b"}
-OPTIONAL = {"ablation": "figures/ex_3a_ablation.json"}  # flag that the text sees, file
 DATE = 1_795_305_600  # 2026-11-22, seconds since 1970: of nothing but the PDF's own stamp
 
 
@@ -40,7 +39,7 @@ def needed() -> list[str]:
     found = set()
     for path in texts:
         found |= set(re.findall(r'"/(figures/[\w.]+)"', path.read_text(encoding="utf-8")))
-    return sorted(found - set(OPTIONAL.values()))
+    return sorted(found)
 
 
 def recorded(name: str, content: dict) -> dict:
@@ -73,37 +72,31 @@ def check(path: Path, out_dir: str) -> None:
             raise InputError(f"{path} is of another {checkpoint} than is there: run {script} again")
 
 
-def gather(folder: Path, out_dir: str) -> dict:
-    """Copy the text and the files it names into `folder`; return the flags that the text sees.
+def gather(folder: Path, out_dir: str) -> None:
+    """Copy the text and the files it names into `folder`.
 
     Raises InputError for a file that is missing or of another checkpoint.
     """
     shutil.copy(artifacts.ROOT / TEXT[0], folder)
     shutil.copytree(artifacts.ROOT / TEXT[1], folder / TEXT[1])
     (folder / "figures").mkdir()
-    flags = {}
-    for flag, name in OPTIONAL.items():
-        if artifacts.find(name, out_dir).is_file():
-            flags[flag] = "yes"
-    for name in [*needed(), *(OPTIONAL[flag] for flag in flags)]:
+    for name in needed():
         path = artifacts.find(name, out_dir)
         if not path.is_file():
             raise InputError(f"no {name}, which the report needs: run `make train` to make it")
         if path.suffix == ".json":
             check(path, out_dir)
         shutil.copy(path, folder / "figures")
-    return flags
 
 
 def compiled(out_dir: str = ".") -> bytes:
     """Return the report as PDF; see `gather` for `out_dir` and what is refused."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        flags = gather(folder, out_dir)
+        gather(folder, out_dir)
         try:
-            return typst.Compiler(
-                folder / TEXT[0], root=folder, ignore_system_fonts=True, sys_inputs=flags
-            ).compile(format="pdf", timestamp=DATE)
+            compiler = typst.Compiler(folder / TEXT[0], root=folder, ignore_system_fonts=True)
+            return compiler.compile(format="pdf", timestamp=DATE)
         except typst.TypstError as error:
             what = re.sub(rf"\S*{folder.name}/?", "", str(error.diagnostic or error))
             what = " ".join(what.split())[:300]

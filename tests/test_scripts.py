@@ -57,8 +57,10 @@ def test_importing_has_no_effect(script, tmp_path):
 
 MODULES = {
     "common.report": "solutions.pdf",
+    "common.overview": "figures/overview.png",
     "common.light_curves": "data/labels.dat",
     "benchmarks.ex_2b_ablation": "figures/ex_2b_ablation.json",
+    "benchmarks.ex_3a_ablation": "figures/ex_3a_ablation.json",
     "common.judge": "checkpoints/judge.pt",
     "benchmarks.ex_1b_ablation": "figures/ex_1b_ablation.json",
 }
