@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from common import checks
 from common.settings import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,23 +86,35 @@ def save_checkpoint(path: Path, content: dict) -> Path:
     return write_whole(path, lambda temporary: torch.save(content, temporary))
 
 
-def load_checkpoint(path: Path, exercise: str, made_by: str) -> dict:
+def load_checkpoint(path: Path, exercise: str, made_by: str, needs: dict | None = None) -> dict:
     """Read the checkpoint that `made_by` wrote for `exercise`.
 
-    Code inside a file is never run.  Raises InputError, naming the command to run, when the file
-    is missing, damaged, or belongs to something else.
+    needs: names and types of what must be in it.  Code inside a file is never run, and memory is
+    bounded by the file's size.  Raises InputError, naming the command to run, when the file is
+    missing, damaged (a checksum is wrong), or belongs to something else.
     """
     path, again = Path(path), f"run `{made_by}` to make it"
     if not path.is_file():
         raise InputError(f"no checkpoint {path}: {again}")
     try:
+        checks.archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes reach every part of the unpickler
         raise InputError(f"{path} is damaged or not a checkpoint: {again}") from error
-    if not isinstance(content, dict) or content.get("exercise") != exercise:
-        found = content.get("exercise", "unknown") if isinstance(content, dict) else "unknown"
+    found = content.get("exercise") if isinstance(content, dict) else None
+    if not isinstance(found, str) or found != exercise:
+        found = " ".join(found[:40].split()) if isinstance(found, str) else "unknown"
         raise InputError(f"{path} is a checkpoint of {found}, not of {exercise}: {again}")
+    for name, kind in (needs or {}).items():
+        if not isinstance(content.get(name), kind):
+            raise damaged(path, f"no {name} of type {kind.__name__}", made_by)
     return content
+
+
+def damaged(path: Path, what: str, made_by: str) -> InputError:
+    """Return the error that says what is wrong with the checkpoint `path`."""
+    what = " ".join(what.split())[:100]
+    return InputError(f"{path} is damaged ({what}): run `{made_by}` to make it")
 
 
 def round_to_half(module: torch.nn.Module) -> torch.nn.Module:
@@ -127,23 +140,27 @@ def half(weights: dict) -> dict:
 def restore(module: torch.nn.Module, content: dict, path: Path, made_by: str) -> None:
     """Put content["weights"] into `module`; raise InputError, naming `path`, if they do not fit."""
     try:
+        checks.weights(module, content["weights"])
         module.load_state_dict(content["weights"])
-    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
-        what = " ".join(str(error).split())[:100]
-        raise InputError(f"{path} is damaged ({what}): run `{made_by}` to make it") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise damaged(path, str(error), made_by) from error
 
 
-def load_model(path: Path, exercise: str, made_by: str, build) -> tuple[torch.nn.Module, dict]:
+def load_model(path: Path, exercise: str, made_by: str, build, needs: dict | None = None):
     """Return (module, checkpoint): `build(**content["model"])` with the checkpoint's weights.
 
+    The weights are first compared with a module that has shapes but no memory: what a checkpoint
+    claims takes no more memory than the file has.  needs: see `load_checkpoint`.
     Raises InputError, naming the command to run, when the file is missing, damaged or foreign.
     """
-    content = load_checkpoint(path, exercise, made_by)
+    needs = {"model": dict, "weights": dict, "source": str, **(needs or {})}
+    content = load_checkpoint(path, exercise, made_by, needs)
     try:
+        with torch.device("meta"):
+            checks.weights(build(**content["model"]), content["weights"])
         model = build(**content["model"])
-    except (KeyError, TypeError, InputError) as error:
-        what = str(error).splitlines()[0][:100]
-        raise InputError(f"{path} is damaged ({what}): run `{made_by}` to make it") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise damaged(path, str(error), made_by) from error
     restore(model, content, path, made_by)
     return model.eval(), content
 

@@ -31,9 +31,9 @@ def build(*, prior, components, couplings, condition, features=SAMPLES) -> cvae.
     "standard", N(0, I).  condition: "value" (p itself) or "log" (ln p), repeated 32 times.
     Raises InputError for anything else, before memory is taken.
     """
-    for name, size in {"components": components, "couplings": couplings}.items():
-        if type(size) is not int or not 0 <= size <= 1024:
-            raise InputError(f"{name} = {size!r}: must be a whole number from 0 to 1024")
+    for name, size, most in (("components", components, 1024), ("couplings", couplings, 64)):
+        if type(size) is not int or not 0 <= size <= most:
+            raise InputError(f"{name} = {size!r}: must be a whole number from 0 to {most}")
     if prior not in ("coupling", "standard") or condition not in ("value", "log"):
         raise InputError(f"prior {prior!r}, condition {condition!r}: unknown")
     if prior == "standard":
@@ -143,7 +143,11 @@ def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
     Raises InputError when there is none, or when it is damaged or foreign.
     """
     path = artifacts.find(NAME, out_dir)
-    model, content = artifacts.load_model(path, "ex_2b", MADE_BY, build)
+    model, content = artifacts.load_model(path, "ex_2b", MADE_BY, build, {"trained_p": list})
+    try:
+        as_sizes(content["trained_p"])
+    except InputError as error:
+        raise artifacts.damaged(path, f"trained_p: {error}", MADE_BY) from error
     return model.to(device), content
 
 

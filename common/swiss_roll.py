@@ -19,6 +19,7 @@ from common.settings import InputError
 
 FIRST, LAST = 1.5 * math.pi, 4.5 * math.pi  # of t
 NOISE = 0.2
+LEAST_NOISE, MOST_NOISE = 0.01, 2.0  # between which the quadrature is affordable
 FILE = "swiss_roll_2d.csv"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.campaign import pytest_runtest_logreport, pytest_terminal_summary, tally  # noqa: F401
 
 from common import mnist
 
