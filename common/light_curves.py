@@ -148,7 +148,9 @@ def source_of(folder) -> str:
     """Say where the data in `folder` come from: this simulator, or somewhere else."""
     folder = Path(folder)
     try:
-        mark = json.loads((folder / MARK).read_text())
+        if not (folder / MARK).is_file():
+            return f"{folder / 'labels.dat'}"
+        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
         s, labels = mark["settings"], (folder / "labels.dat").read_bytes()
         if mark["labels_sha256"] == hashlib.sha256(labels).hexdigest():
             return (
@@ -156,7 +158,7 @@ def source_of(folder) -> str:
                 f"s = {s['smooth_fraction']:g}, {s['width']:g} R_E, {s['profile']}, "
                 f"seed {s['seed']}"
             )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return f"{folder / 'labels.dat'}"
 
@@ -184,13 +186,15 @@ def split(x: dict, y: dict) -> Split:
 
     def role(map_id, discs):
         keys = [f"{map_id}_{disc:02d}" for disc in discs]
-        return {float(y[k][0, 3]): x[k].astype(np.float32) for k in keys if k in x}
+        return _gathered(x, y, [key for key in keys if key in x])
 
     own = sorted(int(key.rsplit("_", 1)[1]) for key in x if key.rsplit("_", 1)[0] == first)
     train, test = role(first, TRAIN) or role(first, own), role(first, TEST)
     if not test:
         test = {p: curves[::10] for p, curves in train.items()}
         train = {p: np.delete(curves, np.s_[::10], 0) for p, curves in train.items()}
+        if min(map(len, train.values())) == 0:
+            raise InputError("light curves: a source has only one; at least two are needed")
     validation = role(first, VALIDATION)
     again, independent = role(SAME_FIELD, TEST), role(OTHER_FIELD, TEST)
     return Split(train, validation, test, again, independent)
@@ -200,7 +204,15 @@ def by_size(x: dict, y: dict, each: int) -> dict:
     """Return the first `each` curves of every source of the first map: {p: (each, 300)}, sorted."""
     first = next(iter(x), "").rsplit("_", 1)[0]
     keys = sorted((key for key in x if key.rsplit("_", 1)[0] == first), key=lambda k: y[k][0, 3])
-    return {float(y[key][0, 3]): x[key][:each].astype(np.float32) for key in keys}
+    return {p: curves[:each] for p, curves in _gathered(x, y, keys, each).items()}
+
+
+def _gathered(x: dict, y: dict, keys, each: int | None = None) -> dict:
+    """Return {p: curves (n, 300) float32} of the files `keys`; files of the same p are joined."""
+    found = {}
+    for key in keys:
+        found.setdefault(float(y[key][0, 3]), []).append(x[key][:each].astype(np.float32))
+    return {p: np.concatenate(c) if len(c) > 1 else c[0] for p, c in found.items()}
 
 
 def stacked(train: dict, limit: int = 0):
