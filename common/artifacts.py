@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -35,8 +36,7 @@ def write_whole(path: Path, write) -> Path:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is a folder or a device; give the name of a file")
         remove_leftovers(path)
-        prefix = f"{_mark(path)}{os.getpid()}."
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+        handle, name = tempfile.mkstemp(".tmp", prefix_of(path), path.parent)
         os.close(handle)
         temporary = Path(name)
         write(temporary)
@@ -65,8 +65,13 @@ def _mark(path: Path) -> str:
     return f".{hashlib.sha256(path.name.encode()).hexdigest()[:12]}."
 
 
+def prefix_of(path: Path) -> str:
+    """Return how a temporary file or folder of `path` begins that this process makes."""
+    return f"{_mark(path)}{os.getpid()}."
+
+
 def remove_leftovers(path: Path) -> None:
-    """Delete temporary files of `path` whose process is gone (it was killed while writing)."""
+    """Delete temporary files and folders of `path` whose process is gone: killed while writing."""
     mark = _mark(path)
     for left in path.parent.glob(f"{mark}*.tmp"):
         with contextlib.suppress(ValueError, OSError):
@@ -74,7 +79,7 @@ def remove_leftovers(path: Path) -> None:
             try:
                 os.kill(process, 0)
             except ProcessLookupError:
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def save_checkpoint(path: Path, content: dict) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from common import artifacts
 from common.settings import InputError
 
 MNIST = "MNIST"
@@ -155,7 +156,8 @@ def _download(root: Path) -> bool:
     temporary = None
     try:
         root.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".MNIST.", suffix=".tmp", dir=root))
+        artifacts.remove_leftovers(root / "MNIST")
+        temporary = Path(tempfile.mkdtemp(".tmp", artifacts.prefix_of(root / "MNIST"), root))
         with _patience(seconds=15):
             _torchvision_mnist()(root=str(temporary), train=True, download=True)
         target = root / "MNIST" / "raw"
