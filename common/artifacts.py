@@ -162,7 +162,8 @@ def load_model(path: Path, exercise: str, made_by: str, build, needs: dict | Non
     content = load_checkpoint(path, exercise, made_by, needs)
     try:
         with torch.device("meta"):
-            checks.weights(build(**content["model"]), content["weights"])
+            plan = build(**content["model"])
+        checks.weights(plan, content["weights"])
         model = build(**content["model"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise damaged(path, str(error), made_by) from error
@@ -233,9 +234,12 @@ def save_figure(path: Path, figure) -> Path:
     """
     kind = picture_format(path)
     stamp = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-    return write_whole(
-        path, lambda temporary: figure.savefig(temporary, format=kind, dpi="figure", metadata=stamp)
-    )
+
+    def write(temporary):
+        with open(temporary, "wb") as file:  # closed here: matplotlib forgets to on a full disk
+            figure.savefig(file, format=kind, dpi="figure", metadata=stamp)
+
+    return write_whole(path, write)
 
 
 def sha256(path: Path) -> str:

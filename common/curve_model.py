@@ -145,8 +145,8 @@ def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
     path = artifacts.find(NAME, out_dir)
     model, content = artifacts.load_model(path, "ex_2b", MADE_BY, build, {"trained_p": list})
     try:
-        as_sizes(content["trained_p"])
-    except InputError as error:
+        as_sizes([float.__pos__(p) for p in content["trained_p"]])  # floats, not text
+    except (InputError, TypeError) as error:
         raise artifacts.damaged(path, f"trained_p: {error}", MADE_BY) from error
     return model.to(device), content
 

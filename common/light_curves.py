@@ -16,15 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from common import artifacts, curve_plots, microlensing, runtime
+from common import artifacts, curve_plots, locks, microlensing, runtime
 from common.settings import Common, InputError, option, parse
 
 MAP, SAME_FIELD, OTHER_FIELD = "12345", "12346", "12347"
 TRAIN, VALIDATION, TEST = (1, 5, 9, 13, 17, 21, 25), (7, 15, 23), (3, 11, 19)
-LEAST = 1e-3  # magnifications below it are raised to it before a logarithm
 MARK = "simulated.json"  # beside labels.dat: how the data were made
 
 
@@ -75,9 +73,29 @@ def curves_of(disc_map, settings, n: int, seed) -> np.ndarray:
 def simulate(folder, settings: Settings) -> None:
     """Write a data set into `folder`: the marker first, labels.dat last, each file whole.
 
+    Two processes do not mix: the second waits, and is content if what it finds then is the same.
     Raises InputError when `folder` holds curves or labels that are not an unfinished simulation.
     """
     folder = Path(folder)
+    with locks.alone(folder) as waited:
+        if not (waited and _recipe_in(folder) == _recipe(settings)):
+            _simulate(folder, settings)
+
+
+def _recipe(settings) -> dict:
+    """Return what makes two simulations the same."""
+    free = ("device", "threads", "data_dir", "out_dir", "map")
+    return {name: value for name, value in asdict(settings).items() if name not in free}
+
+
+def _recipe_in(folder):
+    """Return the recipe of the finished simulation in `folder`; None if there is none."""
+    if source_of(folder).startswith("simulated"):
+        return json.loads((folder / MARK).read_text(encoding="utf-8"))["settings"]
+    return None
+
+
+def _simulate(folder, settings: Settings) -> None:
     own = (folder / MARK).exists() and not (folder / "labels.dat").exists()
     for name in ("labels.dat", MAP, SAME_FIELD, OTHER_FIELD):
         if (folder / name).exists() and not own:
@@ -90,11 +108,10 @@ def simulate(folder, settings: Settings) -> None:
     values = f"{settings.kappa} {settings.gamma} {settings.smooth_fraction}"
     rows = [f"{name} {disc:02d} {values} {radius_of(disc):.6f}\n" for name, disc in jobs]
     labels = head + "".join(rows)
-    free = ("device", "threads", "data_dir", "out_dir", "map")
-    recipe = {k: v for k, v in asdict(settings).items() if k not in free}
     stamp = hashlib.sha256(labels.encode()).hexdigest()
     artifacts.save_json(
-        folder / MARK, {"labels_sha256": stamp, "settings": recipe, "source": "common.light_curves"}
+        folder / MARK,
+        {"labels_sha256": stamp, "settings": _recipe(settings), "source": "common.light_curves"},
     )
     with tqdm(total=len(jobs), desc="simulating light curves", unit="file") as bar:
         for field, discs in ((0, every), (1, held_out)):
@@ -161,74 +178,6 @@ def source_of(folder) -> str:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return f"{folder / 'labels.dat'}"
-
-
-@dataclass(frozen=True)
-class Split:
-    """Light curves (n, 300) float32 by source size p, in five roles, some of them empty."""
-
-    train: dict
-    validation: dict  # held out for choosing settings
-    test: dict  # held out for the reported numbers: sources between those trained on
-    again: dict  # as `test`, the same star field, new tracks
-    independent: dict  # as `test`, an independent star field
-
-
-def split(x: dict, y: dict) -> Split:
-    """Sort what `data_loader.dataloader` returned into the roles of `Split`.
-
-    The first map is the one trained on.  If it has none of the held-out sources (discs 03, 11,
-    19) every tenth curve of each source is held out instead.  Raises InputError without curves.
-    """
-    if not x:
-        raise InputError("no light curves: labels.dat lists none")
-    first = next(iter(x)).rsplit("_", 1)[0]
-
-    def role(map_id, discs):
-        keys = [f"{map_id}_{disc:02d}" for disc in discs]
-        return _gathered(x, y, [key for key in keys if key in x])
-
-    own = sorted(int(key.rsplit("_", 1)[1]) for key in x if key.rsplit("_", 1)[0] == first)
-    train, test = role(first, TRAIN) or role(first, own), role(first, TEST)
-    if not test:
-        test = {p: curves[::10] for p, curves in train.items()}
-        train = {p: np.delete(curves, np.s_[::10], 0) for p, curves in train.items()}
-        if min(map(len, train.values())) == 0:
-            raise InputError("light curves: a source has only one; at least two are needed")
-    validation = role(first, VALIDATION)
-    again, independent = role(SAME_FIELD, TEST), role(OTHER_FIELD, TEST)
-    return Split(train, validation, test, again, independent)
-
-
-def by_size(x: dict, y: dict, each: int) -> dict:
-    """Return the first `each` curves of every source of the first map: {p: (each, 300)}, sorted."""
-    first = next(iter(x), "").rsplit("_", 1)[0]
-    keys = sorted((key for key in x if key.rsplit("_", 1)[0] == first), key=lambda k: y[k][0, 3])
-    return {p: curves[:each] for p, curves in _gathered(x, y, keys, each).items()}
-
-
-def _gathered(x: dict, y: dict, keys, each: int | None = None) -> dict:
-    """Return {p: curves (n, 300) float32} of the files `keys`; files of the same p are joined."""
-    found = {}
-    for key in keys:
-        found.setdefault(float(y[key][0, 3]), []).append(x[key][:each].astype(np.float32))
-    return {p: np.concatenate(c) if len(c) > 1 else c[0] for p, c in found.items()}
-
-
-def stacked(train: dict, limit: int = 0):
-    """Return (x (n, 300), p (n,), spread (n,)), float32, of the curves {p: (n_p, 300)} together.
-
-    x: log10 relative magnification; spread: its standard deviation over the curves of the source;
-    limit: take so many curves of each source, 0 takes all.
-    """
-    parts = {p: torch.from_numpy(to_log(curves[: limit or None])) for p, curves in train.items()}
-    rows = [(x, torch.full((len(x),), p), x.std().expand(len(x))) for p, x in parts.items()]
-    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
-
-
-def to_log(curves) -> np.ndarray:
-    """Return log10 of relative magnification, float32; below 1e-3 it is cut."""
-    return np.log10(np.maximum(np.asarray(curves, np.float32), LEAST))
 
 
 def draw_map(settings) -> dict:

@@ -23,6 +23,7 @@ NOISE = 0.2
 LEAST_NOISE, MOST_NOISE = 0.01, 2.0  # between which the quadrature is affordable
 FILE = "swiss_roll_2d.csv"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # no 1_000, no inf
+HEADING = re.compile(r"(?!nan|[+-]?inf)[\w#\"'(\[](?<!\d)", re.IGNORECASE)  # how one begins
 
 
 def sample(n: int, noise: float = NOISE, seed: int = 0) -> torch.Tensor:
@@ -156,8 +157,8 @@ def read(path) -> torch.Tensor:
     for number, line in enumerate(lines, start=1):
         words = line.replace(",", " ").split()
         good = [word for word in words if NUMBER.fullmatch(word) and math.isfinite(float(word))]
-        if not words or (number == 1 and not any(map(NUMBER.fullmatch, words))):
-            continue  # a blank line, or a header
+        if not words or (number == 1 and all(map(HEADING.match, words))):
+            continue
         if len(good) != len(words) or len(words) != 2:
             raise InputError(f"{path}, line {number}: give two finite numbers, not {line[:40]!r}")
         rows.append([float(word) for word in words])

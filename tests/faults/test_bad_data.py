@@ -12,7 +12,7 @@ import torch
 from conftest import ROOT, run_script, write_idx
 
 import data_loader
-from common import light_curves, mnist, swiss_roll
+from common import curve_sets, light_curves, mnist, swiss_roll
 from common.settings import InputError
 
 HEADER = "map_id disc_id k g s p\n"
@@ -140,15 +140,15 @@ def test_files_that_may_not_be_read_are_named(folder):
 def test_sources_of_the_same_size_are_joined_and_not_overwritten(folder):
     (folder / "labels.dat").write_text(HEADER + "12345 5 0 0 0 0.2\n12345 25 0 0 0 0.2\n")
     x, y = data_loader.dataloader(folder)
-    parts = light_curves.split(x, y)
+    parts = curve_sets.split(x, y)
     assert len(parts.train[0.2]) + len(parts.test[0.2]) == 8
-    assert len(light_curves.by_size(x, y, 3)[0.2]) == 3
+    assert len(curve_sets.by_size(x, y, 3)[0.2]) == 3
 
 
 def test_a_source_with_one_curve_cannot_be_split(folder):
     (folder / "12345/05.dat").write_text(ROW)
     with pytest.raises(InputError, match="at least two"):
-        light_curves.split(*data_loader.dataloader(folder))
+        curve_sets.split(*data_loader.dataloader(folder))
 
 
 def test_old_processed_digits_do_not_replace_the_files(small_mnist):
@@ -208,9 +208,10 @@ def test_rows_of_the_roll_are_named_by_line(tmp_path, row):
 
 def test_a_first_row_with_a_slip_is_not_taken_for_a_header(tmp_path):
     path = tmp_path / swiss_roll.FILE
-    path.write_text("1.0,2.O\n" + POINTS)
-    with pytest.raises(InputError, match="line 1"):
-        swiss_roll.read(path)
+    for row in ("1.0,2.O", "\0-8.62,\x001.3", "nan,nan", "-inf,x", "1_0,٣", ".5x,1"):
+        path.write_text(row + "\n" + POINTS, encoding="utf-8")
+        with pytest.raises(InputError, match="line 1"):
+            swiss_roll.read(path)
     path.write_text("\ufeffx [m],y [m]\r\n" + POINTS.replace("\n", "\r\n\r\n"), encoding="utf-8")
     assert len(swiss_roll.read(path)) == 120
 

@@ -201,6 +201,9 @@ def test_every_shipped_checkpoint_passes(tally):
     for path in sorted((ROOT / "checkpoints").glob("*.pt")):
         with tally:
             checks.archive(path)
+    for _, load in LOADERS.values():
+        with tally:
+            load(ROOT)
 
 
 FORBIDDEN = {"eval", "exec", "compile", "__import__"}
