@@ -145,7 +145,7 @@ def test_the_roll(tmp_path, tally):
                 assert points.shape[1] == 2 and len(points) >= 100 and points.isfinite().all()
                 text = path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace(",", " ")
                 first, *rest = re.split("\r\n|\n|\r", text)
-                rest = rest if re.match(r"\s*[a-z]", first) else [first, *rest]
+                rest = rest if swiss_roll.HEADING.match(first.strip()) else [first, *rest]
                 expected = numbers("\n".join(" ".join(line.split()) for line in rest), " ")
                 assert torch.equal(points, torch.tensor(expected, dtype=torch.float32))
 
