@@ -32,15 +32,18 @@ def split(x: dict, y: dict) -> Split:
         raise InputError("no light curves: labels.dat lists none")
     first = next(iter(x)).rsplit("_", 1)[0]
 
-    def role(map_id, discs):
+    def role(map_id, discs, take=np.asarray):
         keys = [f"{map_id}_{disc:02d}" for disc in discs]
-        return _gathered(x, y, [key for key in keys if key in x])
+        return _gathered(x, y, [key for key in keys if key in x], take)
 
     own = sorted(int(key.rsplit("_", 1)[1]) for key in x if key.rsplit("_", 1)[0] == first)
-    train, test = role(first, TRAIN) or role(first, own), role(first, TEST)
-    if not test:
-        test = {p: curves[::10] for p, curves in train.items()}
-        train = {p: np.delete(curves, np.s_[::10], 0) for p, curves in train.items()}
+    trained = [disc for disc in own if disc in TRAIN] or own
+    test = role(first, TEST)
+    if test:
+        train = role(first, trained)
+    else:
+        test = role(first, trained, lambda curves: curves[::10])
+        train = role(first, trained, lambda curves: np.delete(curves, np.s_[::10], 0))
         if min(map(len, train.values())) == 0:
             raise InputError("light curves: a source has only one; at least two are needed")
     validation = role(first, VALIDATION)
@@ -52,14 +55,16 @@ def by_size(x: dict, y: dict, each: int) -> dict:
     """Return the first `each` curves of every source of the first map: {p: (each, 300)}, sorted."""
     first = next(iter(x), "").rsplit("_", 1)[0]
     keys = sorted((key for key in x if key.rsplit("_", 1)[0] == first), key=lambda k: y[k][0, 3])
-    return {p: curves[:each] for p, curves in _gathered(x, y, keys, each).items()}
+    found = _gathered(x, y, keys, lambda curves: curves[:each])
+    return {p: curves[:each] for p, curves in found.items()}
 
 
-def _gathered(x: dict, y: dict, keys, each: int | None = None) -> dict:
-    """Return {p: curves (n, 300) float32} of the files `keys`; files of the same p are joined."""
+def _gathered(x: dict, y: dict, keys, take) -> dict:
+    """Return {p: take(curves) (n, 300) float32} of the files `keys`; those of one p are joined."""
     found = {}
     for key in keys:
-        found.setdefault(float(y[key][0, 3]), []).append(x[key][:each].astype(np.float32))
+        curves = take(x[key]).astype(np.float32)
+        found.setdefault(float(y[key][0, 3]), []).append(curves)
     return {p: np.concatenate(c) if len(c) > 1 else c[0] for p, c in found.items()}
 
 
