@@ -12,6 +12,7 @@ from faults.campaign import long_only
 import ex_1c
 import ex_2b
 import ex_2c
+import ex_3b
 from common import curve_model, cvae, digits, ebm, langevin, swiss_roll, training
 from common.settings import InputError
 
@@ -117,6 +118,23 @@ def test_langevin_far_beyond_its_limit_stays_finite_where_tested():
         swiss_roll.sample(100), model.value_and_gradient, 10.0, 50
     )
     assert x.isfinite().all() and 0 <= accepted <= 1
+
+
+@pytest.mark.parametrize("eps", ["nan", "inf", "1e30", "101"])
+def test_step_sizes_without_a_meaning_are_refused(eps, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((SystemExit, InputError)):
+        ex_3b.main(["--smoke", "--eps", eps])
+    assert not list(tmp_path.iterdir())
+
+
+@long_only
+@pytest.mark.parametrize("eps", ["10", "100"])
+def test_step_sizes_far_beyond_the_limit_are_measured_as_diverged(eps, tmp_path):
+    done = run_script([ROOT / "ex_3b.py", "--smoke", "--eps", eps], tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = json.loads((tmp_path / "smoke/figures/ex_3b.json").read_text())["table"]
+    assert table[f"cd, eps {eps}"]["diverged"]["mean"] > 0.3
 
 
 def elbo(model, x, y, *more):
