@@ -1,5 +1,6 @@
 # make          set up .venv, answer every exercise from the shipped checkpoints, make the report
 # make test     set up the same environment with the test tools and run the tests
+# make faults   the long fault campaign: kills, fuzzing, full disks; prints a table
 # make train    train everything anew (minutes), then answer
 # make bench    the comparisons behind the tables
 # make clean    remove .venv and caches; figures, checkpoints and data stay
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 NLL    ?= 50
 
-.PHONY: answers test train train-curves train-roll bench help clean
+.PHONY: answers test faults train train-curves train-roll bench help clean
 .DEFAULT_GOAL := answers
 
 answers: .venv/.answers-ready  ## set up, answer every exercise from the shipped checkpoints, make solutions.pdf
@@ -24,6 +25,10 @@ answers: .venv/.answers-ready  ## set up, answer every exercise from the shipped
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 	$(BIN)/python -m pytest
+
+faults: .venv/.tests-ready  ## run the long fault campaign and print what was tried and what survived
+	rm -f tests/faults/results.json
+	FAULTS=long $(BIN)/python -m pytest tests/faults
 
 train: .venv/.answers-ready  ## train every model anew, then answer; NLL=5000 for the reported bound of 1(b), 40 minutes more
 	$(BIN)/python -m common.judge

@@ -16,6 +16,9 @@ from pathlib import Path
 import numpy as np
 
 SAMPLES = 300  # values in a light curve
+MOST = 1e30  # greatest magnification: what float32 holds, with room for squares
+SIZES = (1e-6, 1e6)  # between which p must lie
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)  # no 1_000, no inf
 LABELS = ("k", "g", "s", "p")
 COMMA, NEWLINE, POINT, ZERO = b",\n.0"
 
@@ -23,8 +26,9 @@ COMMA, NEWLINE, POINT, ZERO = b",\n.0"
 def dataloader(rootdir) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return (x, y): key "mapid_discid" -> curves (n, 300) and labels (n, 4), both float64.
 
+    Files that labels.dat does not list are left out.
     Raises ValueError, naming the file and the line, for anything missing, not numeric, not finite,
-    negative, of another length than 300, listed twice, or outside `rootdir`.
+    negative, beyond 1e30, of another length than 300, listed twice, or outside `rootdir`.
     """
     root, x, y = Path(rootdir), {}, {}
     for line, map_id, disc_id, values in read_labels(root / "labels.dat"):
@@ -47,7 +51,7 @@ def read_labels(path) -> list[tuple[int, str, int, np.ndarray]]:
     Raises ValueError, naming file and line, for a missing column, a short row or a bad value.
     """
     path, rows, columns = Path(path), [], None
-    for line, text in enumerate(_text(path).splitlines(), start=1):
+    for line, text in enumerate(_text(path).split("\n"), start=1):
         words, where = text.split(), f"{path}, line {line}"
         if not words:
             continue
@@ -63,6 +67,10 @@ def read_labels(path) -> list[tuple[int, str, int, np.ndarray]]:
         if not re.fullmatch(r"[0-9]{1,9}", disc_id):
             raise ValueError(f"{where}: disc_id {disc_id[:40]!r} is not a whole number")
         values = [_number(words[columns[name]], name, where) for name in LABELS]
+        if not SIZES[0] <= values[3] <= SIZES[1]:
+            raise ValueError(
+                f"{where}: p = {values[3]:g} is not between {SIZES[0]} and {SIZES[1]:g}"
+            )
         rows.append((line, map_id, int(disc_id), np.array(values)))
     if not rows:
         raise ValueError(f"{path}, line 1: no rows below the header map_id disc_id k g s p")
@@ -77,10 +85,7 @@ def _columns(words, where):
 
 
 def _number(word, name, where):
-    try:
-        value = float(word)
-    except ValueError:
-        value = np.nan
+    value = float(word) if NUMBER.fullmatch(word) else np.nan
     if not np.isfinite(value):
         raise ValueError(f"{where}: {name} = {word[:40]!r} is not a finite number")
     return value
@@ -89,16 +94,16 @@ def _number(word, name, where):
 def read_curves(path) -> np.ndarray:
     """Return the light curves of one file: (n, 300) float64, exactly the numbers written.
 
-    Raises ValueError, naming file and line, for what is not 300 finite numbers >= 0 in every row.
+    Raises ValueError, naming file and line, for a row that is not 300 numbers from 0 to 1e30.
     """
     curves = _plain_decimals(_bytes(path))
     if curves is not None:
         return curves
     text = _text(path)
     try:
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip()]
         curves = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None) if lines else np.empty(0)
-        if curves.ndim == 2 and curves.shape[1] == SAMPLES and _all_finite_and_positive(curves):
+        if curves.ndim == 2 and curves.shape[1] == SAMPLES and _in_range(curves):
             return curves
     except ValueError:
         pass
@@ -146,31 +151,35 @@ def _decimals_of(data: bytes):
     return (value / 10.0**decimals).reshape(-1, SAMPLES)
 
 
-def _all_finite_and_positive(curves) -> bool:
-    return bool(curves.min() >= 0 and curves.max() < np.inf)  # False for nan, too
+def _in_range(curves) -> bool:
+    return bool(curves.min() >= 0 and curves.max() <= MOST)  # False for nan, too
 
 
 def _complaint(path, text) -> str:
     """Say what is wrong with a file of curves, and in which line: slow, and only then."""
-    for line, row in enumerate(text.splitlines(), start=1):
+    for line, row in enumerate(text.split("\n"), start=1):
         words, where = row.split(","), f"{path}, line {line}"
         if not row.strip():
             continue
         if len(words) != SAMPLES:
             return f"{where}: {len(words)} values instead of {SAMPLES}"
         for column, word in enumerate(words, start=1):
-            try:
-                value = float(word)
-            except ValueError:
-                return f"{where}: value {column}, {word.strip()[:40]!r}, is not a number"
-            if not 0 <= value < np.inf:
-                return f"{where}: value {column}, {word.strip()[:40]!r}, is not finite and >= 0"
-    return f"{path}, line 1: no light curves, or text that NumPy cannot read"
+            shown = f"{where}: value {column}, {word.strip()[:40]!r},"
+            if not NUMBER.fullmatch(word) and word.strip().lower() not in ("nan", "inf", "-inf"):
+                return f"{shown} is not a number"
+            if not 0 <= float(word) < np.inf:
+                return f"{shown} is not finite and >= 0"
+            if float(word) > MOST:
+                return f"{shown} is beyond {MOST:g}"
+    return f"{path}, line 1: no light curves"
 
 
 def _bytes(path) -> bytes:
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: cannot be read (not a file)")
     try:
-        return Path(path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
 
@@ -180,4 +189,5 @@ def _text(path) -> str:
         return _bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not text") from error
+        packed = " but packed: gunzip it first" if error.object[:2] == b"\x1f\x8b" else ""
+        raise ValueError(f"{path}, line {line}: not text{packed}") from error

@@ -30,6 +30,7 @@ from common import (
     artifacts,
     curve_model,
     curve_report,
+    curve_sets,
     cvae,
     light_curves,
     processes,
@@ -60,7 +61,7 @@ class Settings(Common):
 
 def fit(train: dict, settings, device, state=None):
     """Train p(mu|p) on curves {p: (n, 300)}; return the asked network and the history (nats)."""
-    x, p, spread = (t.to(device) for t in light_curves.stacked(train, settings.limit))
+    x, p, spread = (t.to(device) for t in curve_sets.stacked(train, settings.limit))
     whitening = curve_model.Whitening(x, settings.whitened)
     both = [whitening.whiten(curves) for curves in (x, x.flip(1))]  # time has no direction here
     shape = {name: getattr(settings, name) for name in curve_model.SHAPE}
@@ -117,7 +118,7 @@ def main(argv=None) -> dict:
     device = runtime.start(settings)
     folder = light_curves.folder_of(settings)
     data, source = (
-        light_curves.split(*data_loader.dataloader(folder)),
+        curve_sets.split(*data_loader.dataloader(folder)),
         light_curves.source_of(folder),
     )
     path = Path(settings.out_dir) / curve_model.NAME

@@ -19,7 +19,15 @@ from sklearn.manifold import TSNE
 from tqdm import tqdm
 
 import data_loader
-from common import artifacts, curve_model, curve_plots, curve_report, light_curves, runtime
+from common import (
+    artifacts,
+    curve_model,
+    curve_plots,
+    curve_report,
+    curve_sets,
+    light_curves,
+    runtime,
+)
 from common.curve_metrics import order, power_spectra
 from common.settings import Common, option, parse
 
@@ -48,7 +56,7 @@ def main(argv=None) -> dict:
     runtime.start(settings)
     model, _ = curve_model.load(settings.out_dir)
     folder = light_curves.folder_of(settings)
-    true = light_curves.by_size(*data_loader.dataloader(folder), settings.each)
+    true = curve_sets.by_size(*data_loader.dataloader(folder), settings.each)
     fake = curve_report.drawn(model, true, settings.each, settings.seed)
     maps, answers, rows, log_p = {}, {}, {}, {}
     sets = {"generated": fake, "simulated": true}
@@ -57,7 +65,7 @@ def main(argv=None) -> dict:
             together = np.concatenate(list(curves.values()))
             size = np.repeat(np.log10(list(curves)), [len(c) for c in curves.values()])
             for kind, features in (
-                ("curves", light_curves.to_log(together)), ("spectra", power_spectra(together))
+                ("curves", curve_sets.to_log(together)), ("spectra", power_spectra(together))
             ):  # fmt: skip
                 for method in ("UMAP", "t-SNE"):
                     key = name, f"{method} of {kind}"

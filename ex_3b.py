@@ -51,8 +51,8 @@ def main(argv=None) -> dict:
     """Sample, measure, draw; return the numbers."""
     settings = parse(Settings, __doc__, argv)
     runtime.start(settings)
-    if not settings.eps or min(settings.eps) <= 0:
-        raise InputError(f"--eps {settings.eps}: step sizes must be above 0")
+    if not settings.eps or not all(0 < eps <= 100 for eps in settings.eps):
+        raise InputError(f"--eps {settings.eps}: step sizes must be above 0 and at most 100")
     return roll_report.run(settings, protocol)
 
 

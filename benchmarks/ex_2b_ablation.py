@@ -20,6 +20,7 @@ from common import (
     artifacts,
     curve_model,
     curve_report,
+    curve_sets,
     curve_truth,
     cvae,
     light_curves,
@@ -106,7 +107,7 @@ def main(argv=None) -> dict:
     path = Path(settings.out_dir) / "figures/ex_2b_ablation.json"
     folder = light_curves.folder_of(settings)
     data, source = (
-        light_curves.split(*data_loader.dataloader(folder)),
+        curve_sets.split(*data_loader.dataloader(folder)),
         light_curves.source_of(folder),
     )
     done = json.loads(path.read_text()) if path.exists() else {}

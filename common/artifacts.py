@@ -10,12 +10,14 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from common import checks
 from common.settings import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,8 +36,7 @@ def write_whole(path: Path, write) -> Path:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is a folder or a device; give the name of a file")
         remove_leftovers(path)
-        prefix = f"{_mark(path)}{os.getpid()}."
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+        handle, name = tempfile.mkstemp(".tmp", prefix_of(path), path.parent)
         os.close(handle)
         temporary = Path(name)
         write(temporary)
@@ -64,8 +65,13 @@ def _mark(path: Path) -> str:
     return f".{hashlib.sha256(path.name.encode()).hexdigest()[:12]}."
 
 
+def prefix_of(path: Path) -> str:
+    """Return how a temporary file or folder of `path` begins that this process makes."""
+    return f"{_mark(path)}{os.getpid()}."
+
+
 def remove_leftovers(path: Path) -> None:
-    """Delete temporary files of `path` whose process is gone (it was killed while writing)."""
+    """Delete temporary files and folders of `path` whose process is gone: killed while writing."""
     mark = _mark(path)
     for left in path.parent.glob(f"{mark}*.tmp"):
         with contextlib.suppress(ValueError, OSError):
@@ -73,7 +79,7 @@ def remove_leftovers(path: Path) -> None:
             try:
                 os.kill(process, 0)
             except ProcessLookupError:
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def save_checkpoint(path: Path, content: dict) -> Path:
@@ -85,23 +91,35 @@ def save_checkpoint(path: Path, content: dict) -> Path:
     return write_whole(path, lambda temporary: torch.save(content, temporary))
 
 
-def load_checkpoint(path: Path, exercise: str, made_by: str) -> dict:
+def load_checkpoint(path: Path, exercise: str, made_by: str, needs: dict | None = None) -> dict:
     """Read the checkpoint that `made_by` wrote for `exercise`.
 
-    Code inside a file is never run.  Raises InputError, naming the command to run, when the file
-    is missing, damaged, or belongs to something else.
+    needs: names and types of what must be in it.  Code inside a file is never run, and memory is
+    bounded by the file's size.  Raises InputError, naming the command to run, when the file is
+    missing, damaged (a checksum is wrong), or belongs to something else.
     """
     path, again = Path(path), f"run `{made_by}` to make it"
     if not path.is_file():
         raise InputError(f"no checkpoint {path}: {again}")
     try:
+        checks.archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes reach every part of the unpickler
         raise InputError(f"{path} is damaged or not a checkpoint: {again}") from error
-    if not isinstance(content, dict) or content.get("exercise") != exercise:
-        found = content.get("exercise", "unknown") if isinstance(content, dict) else "unknown"
+    found = content.get("exercise") if isinstance(content, dict) else None
+    if not isinstance(found, str) or found != exercise:
+        found = " ".join(found[:40].split()) if isinstance(found, str) else "unknown"
         raise InputError(f"{path} is a checkpoint of {found}, not of {exercise}: {again}")
+    for name, kind in (needs or {}).items():
+        if not isinstance(content.get(name), kind):
+            raise damaged(path, f"no {name} of type {kind.__name__}", made_by)
     return content
+
+
+def damaged(path: Path, what: str, made_by: str) -> InputError:
+    """Return the error that says what is wrong with the checkpoint `path`."""
+    what = " ".join(what.split())[:100]
+    return InputError(f"{path} is damaged ({what}): run `{made_by}` to make it")
 
 
 def round_to_half(module: torch.nn.Module) -> torch.nn.Module:
@@ -127,23 +145,28 @@ def half(weights: dict) -> dict:
 def restore(module: torch.nn.Module, content: dict, path: Path, made_by: str) -> None:
     """Put content["weights"] into `module`; raise InputError, naming `path`, if they do not fit."""
     try:
+        checks.weights(module, content["weights"])
         module.load_state_dict(content["weights"])
-    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
-        what = " ".join(str(error).split())[:100]
-        raise InputError(f"{path} is damaged ({what}): run `{made_by}` to make it") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise damaged(path, str(error), made_by) from error
 
 
-def load_model(path: Path, exercise: str, made_by: str, build) -> tuple[torch.nn.Module, dict]:
+def load_model(path: Path, exercise: str, made_by: str, build, needs: dict | None = None):
     """Return (module, checkpoint): `build(**content["model"])` with the checkpoint's weights.
 
+    The weights are first compared with a module that has shapes but no memory: what a checkpoint
+    claims takes no more memory than the file has.  needs: see `load_checkpoint`.
     Raises InputError, naming the command to run, when the file is missing, damaged or foreign.
     """
-    content = load_checkpoint(path, exercise, made_by)
+    needs = {"model": dict, "weights": dict, "source": str, **(needs or {})}
+    content = load_checkpoint(path, exercise, made_by, needs)
     try:
+        with torch.device("meta"):
+            plan = build(**content["model"])
+        checks.weights(plan, content["weights"])
         model = build(**content["model"])
-    except (KeyError, TypeError, InputError) as error:
-        what = str(error).splitlines()[0][:100]
-        raise InputError(f"{path} is damaged ({what}): run `{made_by}` to make it") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise damaged(path, str(error), made_by) from error
     restore(model, content, path, made_by)
     return model.eval(), content
 
@@ -211,9 +234,12 @@ def save_figure(path: Path, figure) -> Path:
     """
     kind = picture_format(path)
     stamp = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-    return write_whole(
-        path, lambda temporary: figure.savefig(temporary, format=kind, dpi="figure", metadata=stamp)
-    )
+
+    def write(temporary):
+        with open(temporary, "wb") as file:  # closed here: matplotlib forgets to on a full disk
+            figure.savefig(file, format=kind, dpi="figure", metadata=stamp)
+
+    return write_whole(path, write)
 
 
 def sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
 
-from common.light_curves import to_log
+from common.curve_sets import to_log
 
 LAGS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # samples
 NOISE = 0.02  # magnitudes, added to both sides before a classifier looks

@@ -21,6 +21,7 @@ NAME, MADE_BY = "checkpoints/ex_2b.pt", "python ex_2b.py"
 SAMPLES, LATENT, HIDDEN, REPEATS = 300, 32, 128, 32
 SHAPE = ("prior", "components", "couplings", "condition")
 LN10 = math.log(10.0)
+BLOCK = 2**17  # curves that are computed on at once: bounds the memory for a million
 LEAST_P, MOST_P = 1e-6, 1e6  # R_E, what a condition may be
 
 
@@ -31,9 +32,9 @@ def build(*, prior, components, couplings, condition, features=SAMPLES) -> cvae.
     "standard", N(0, I).  condition: "value" (p itself) or "log" (ln p), repeated 32 times.
     Raises InputError for anything else, before memory is taken.
     """
-    for name, size in {"components": components, "couplings": couplings}.items():
-        if type(size) is not int or not 0 <= size <= 1024:
-            raise InputError(f"{name} = {size!r}: must be a whole number from 0 to 1024")
+    for name, size, most in (("components", components, 1024), ("couplings", couplings, 64)):
+        if type(size) is not int or not 0 <= size <= most:
+            raise InputError(f"{name} = {size!r}: must be a whole number from 0 to {most}")
     if prior not in ("coupling", "standard") or condition not in ("value", "log"):
         raise InputError(f"prior {prior!r}, condition {condition!r}: unknown")
     if prior == "standard":
@@ -65,21 +66,29 @@ class Whitening:
     """
 
     def __init__(self, curves: torch.Tensor, components: int):
-        both = torch.cat([curves, curves.flip(1)]).double()
+        parts = curves.split(BLOCK)
         self.limits = torch.stack([curves.min(), curves.max()])
-        mean = both.mean(0)
-        values, axes = torch.linalg.eigh((both - mean).T @ (both - mean) / len(both))
+        mean = sum(self._both(part).mean(0) * (len(part) / len(curves)) for part in parts)
+        square = sum((self._both(part) - mean).T @ (self._both(part) - mean) for part in parts)
+        values, axes = torch.linalg.eigh(square / (2 * len(curves)))
         values = values.flip(0)[:components].clamp_min(1e-12)  # variances, largest first
         axes = axes.flip(1)[:, :components].T  # (components, 300)
         self.mean, self.variances = mean.float(), values.float()
         self.forward = (axes / values.sqrt()[:, None]).float()  # w = (x - mean) @ forward.T
         self.backward = (axes * values.sqrt()[:, None]).float()  # x = mean + w @ backward
 
+    @staticmethod
+    def _both(curves):
+        return torch.cat([curves, curves.flip(1)]).double()
+
     def whiten(self, curves: torch.Tensor):
         """Return w (n, components) and the squared norm of what they miss, (n,)."""
-        w = (curves - self.mean) @ self.forward.T
-        rest = curves - self.mean - w @ self.backward
-        return w, (rest**2).sum(1)
+        found = []
+        for part in curves.split(BLOCK):
+            w = (part - self.mean) @ self.forward.T
+            rest = part - self.mean - w @ self.backward
+            found.append((w, (rest**2).sum(1)))
+        return tuple(torch.cat(column) for column in zip(*found, strict=True))
 
     def log_likelihood(self, w, rest, decoded, log_deviation=None) -> torch.Tensor:
         """Return log N(x; mean, sd^2) in nats a curve, for whitened curves: (n,).
@@ -104,7 +113,7 @@ def log_likelihood(x: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
 
 def jacobian(x: torch.Tensor) -> torch.Tensor:
     """Return sum ln(d mu / d x) = sum ln(mu ln 10) for x = log10 mu (n, 300): (n,)."""
-    return (x * LN10 + math.log(LN10)).sum(1)
+    return torch.cat([(part * LN10 + math.log(LN10)).sum(1) for part in x.split(BLOCK)])
 
 
 def _gaussian(square, log_deviation):
@@ -143,7 +152,11 @@ def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
     Raises InputError when there is none, or when it is damaged or foreign.
     """
     path = artifacts.find(NAME, out_dir)
-    model, content = artifacts.load_model(path, "ex_2b", MADE_BY, build)
+    model, content = artifacts.load_model(path, "ex_2b", MADE_BY, build, {"trained_p": list})
+    try:
+        as_sizes([float.__pos__(p) for p in content["trained_p"]])  # floats, not text
+    except (InputError, TypeError) as error:
+        raise artifacts.damaged(path, f"trained_p: {error}", MADE_BY) from error
     return model.to(device), content
 
 

@@ -12,6 +12,7 @@ from common import (
     curve_metrics,
     curve_model,
     curve_plots,
+    curve_sets,
     curve_truth,
     cvae,
     light_curves,
@@ -35,7 +36,7 @@ def bound(model, curves: dict, draws: int = 3, seed: int = 0) -> dict:
     torch.manual_seed(step_seed(seed, -1))
     rows = {}
     for size, part in curves.items():
-        x = torch.from_numpy(light_curves.to_log(part))
+        x = torch.from_numpy(curve_sets.to_log(part))
         p = torch.full((len(x),), size)
         terms = [
             torch.stack(cvae.elbo_terms(model, x, p, curve_model.log_likelihood)).mean(1)
@@ -113,7 +114,7 @@ def write(model, data, settings, metrics: dict, history: dict) -> dict:
     pairs = {}
     with torch.no_grad():
         for p, curves in data.test.items():
-            x, size = torch.from_numpy(light_curves.to_log(curves[:3])), torch.full((3,), p)
+            x, size = torch.from_numpy(curve_sets.to_log(curves[:3])), torch.full((3,), p)
             pairs[p] = (
                 curves[:3],
                 10 ** model.decode(model.encode(x, size)[0], size)[:, :-1].numpy(),
@@ -173,7 +174,7 @@ def features(fake, real) -> dict:
     """Return what a smaller source changes: the brightest 0.1 % and the steepest 1 % of steps."""
 
     def both(curves):
-        step = np.abs(np.diff(light_curves.to_log(curves), axis=1))
+        step = np.abs(np.diff(curve_sets.to_log(curves), axis=1))
         bright = float(np.quantile(curves, 0.999))
         return {"mu_999": bright, "step_99_dex": float(np.quantile(step, 0.99))}
 

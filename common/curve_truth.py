@@ -3,6 +3,7 @@
 import contextlib
 import json
 import zipfile
+import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def truth(folder, sizes, n: int, settings) -> dict:
     recipe = json.dumps(
         [list(sizes), n, {k: v for k, v in asdict(settings).items() if k in RECIPE}]
     )
-    unreadable = contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile)
+    unreadable = contextlib.suppress(
+        OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error
+    )
     with unreadable, np.load(path) as kept:
         if str(kept["recipe"]) == recipe:
             return dict(zip(sizes, kept["curves"].astype(np.float32), strict=True))

@@ -28,7 +28,9 @@ class Energy(nn.Module):
 
     def __init__(self, width: int = 64, depth: int = 3):
         super().__init__()
-        if not (1 <= width <= 4096 and 1 <= depth <= 32):
+        if any(type(size) is not int for size in (width, depth)) or not (
+            1 <= width <= 4096 and 1 <= depth <= 32
+        ):
             raise InputError(f"energy network: width {width}, depth {depth}: out of range")
         sizes = [2] + [width] * depth
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in itertools.pairwise(sizes))
@@ -121,4 +123,8 @@ def load(path) -> Energy:
 
 def load_with_content(path) -> tuple[Energy, dict]:
     """Return (network, checkpoint): see `load`."""
-    return artifacts.load_model(path, "ex_3a", "python ex_3a.py", Energy)
+    made_by = "python ex_3a.py"
+    model, content = artifacts.load_model(path, "ex_3a", made_by, Energy, {"noise": float})
+    if content["noise"] and not swiss_roll.LEAST_NOISE <= content["noise"] <= swiss_roll.MOST_NOISE:
+        raise artifacts.damaged(path, f"noise {content['noise']:g}", made_by)
+    return model, content

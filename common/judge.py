@@ -112,7 +112,11 @@ def load(out_dir: str = ".", device="cpu") -> tuple[Judge, dict]:
     Raises InputError when it is missing, damaged or foreign.
     """
     path = artifacts.find("checkpoints/judge.pt", out_dir)
-    content = artifacts.load_checkpoint(path, "judge", MADE_BY)
+    needs = {"settings": dict, "source": str}
+    content = artifacts.load_checkpoint(path, "judge", MADE_BY, needs)
+    epochs = content["settings"].get("epochs")
+    if type(epochs) is not int or not 1 <= epochs <= 10**6:
+        raise artifacts.damaged(path, "no number of epochs", MADE_BY)
     judge = Judge()
     artifacts.restore(judge, content, path, MADE_BY)
     return judge.to(device).eval(), content

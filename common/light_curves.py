@@ -12,19 +12,18 @@ Takes about a minute on 2 cores, 150 MB on disk; an existing data set is never t
 
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from common import artifacts, curve_plots, microlensing, processes, runtime
+from common import artifacts, curve_plots, locks, microlensing, processes, runtime
 from common.settings import Common, InputError, option, parse
 
 MAP, SAME_FIELD, OTHER_FIELD = "12345", "12346", "12347"
 TRAIN, VALIDATION, TEST = (1, 5, 9, 13, 17, 21, 25), (7, 15, 23), (3, 11, 19)
-LEAST = 1e-3  # magnifications below it are raised to it before a logarithm
 MARK = "simulated.json"  # beside labels.dat: how the data were made
 
 
@@ -70,10 +69,32 @@ def curves_of(disc_map, settings, n: int, seed) -> np.ndarray:
 def simulate(folder, settings: Settings) -> None:
     """Write a data set into `folder`: the marker first, labels.dat last, each file whole.
 
-    Of torchrun's processes each takes its share of the sources of both star fields.
+    Of torchrun's processes each takes its share of the sources of both star fields.  Two runs do
+    not mix: the second waits, and is content if what it finds then is the same.
     Raises InputError when `folder` holds curves or labels that are not an unfinished simulation.
     """
-    folder, every = Path(folder), range(1, settings.discs + 1)
+    folder = Path(folder)
+    with locks.alone(folder) if processes.leads() else nullcontext(False) as waited:
+        found = processes.from_leader(lambda: waited and _recipe_in(folder) == _recipe(settings))
+        if not found:
+            _simulate(folder, settings)
+
+
+def _recipe(settings) -> dict:
+    """Return what makes two simulations the same."""
+    free = ("device", "threads", "data_dir", "out_dir", "map")
+    return {name: value for name, value in asdict(settings).items() if name not in free}
+
+
+def _recipe_in(folder):
+    """Return the recipe of the finished simulation in `folder`; None if there is none."""
+    if source_of(folder).startswith("simulated"):
+        return json.loads((folder / MARK).read_text(encoding="utf-8"))["settings"]
+    return None
+
+
+def _simulate(folder, settings: Settings) -> None:
+    every = range(1, settings.discs + 1)
     held_out = [disc for disc in every if disc in VALIDATION + TEST]
     names = {(0, disc): [MAP] + [SAME_FIELD] * (disc in held_out) for disc in every}
     names |= {(1, disc): [OTHER_FIELD] for disc in held_out}
@@ -112,10 +133,9 @@ def _begin(folder, labels, settings):
     for name in ("labels.dat", MAP, SAME_FIELD, OTHER_FIELD):
         if (folder / name).exists() and not own:
             raise InputError(f"{folder / name} is there already: choose another --data-dir")
-    free = ("device", "threads", "data_dir", "out_dir", "map")
-    recipe = {k: v for k, v in asdict(settings).items() if k not in free}
-    mark = {"labels_sha256": hashlib.sha256(labels.encode()).hexdigest(), "settings": recipe}
-    artifacts.save_json(folder / MARK, mark | {"source": "common.light_curves"})
+    mark = {"labels_sha256": hashlib.sha256(labels.encode()).hexdigest()}
+    mark |= {"settings": _recipe(settings), "source": "common.light_curves"}
+    artifacts.save_json(folder / MARK, mark)
 
 
 def write(folder, map_id: str, disc: int, curves) -> Path:
@@ -149,7 +169,9 @@ def source_of(folder) -> str:
     """Say where the data in `folder` come from: this simulator, or somewhere else."""
     folder = Path(folder)
     try:
-        mark = json.loads((folder / MARK).read_text())
+        if not (folder / MARK).is_file():
+            return f"{folder / 'labels.dat'}"
+        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
         s, labels = mark["settings"], (folder / "labels.dat").read_bytes()
         if mark["labels_sha256"] == hashlib.sha256(labels).hexdigest():
             return (
@@ -157,67 +179,9 @@ def source_of(folder) -> str:
                 f"s = {s['smooth_fraction']:g}, {s['width']:g} R_E, {s['profile']}, "
                 f"seed {s['seed']}"
             )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return f"{folder / 'labels.dat'}"
-
-
-@dataclass(frozen=True)
-class Split:
-    """Light curves (n, 300) float32 by source size p, in five roles, some of them empty."""
-
-    train: dict
-    validation: dict  # held out for choosing settings
-    test: dict  # held out for the reported numbers: sources between those trained on
-    again: dict  # as `test`, the same star field, new tracks
-    independent: dict  # as `test`, an independent star field
-
-
-def split(x: dict, y: dict) -> Split:
-    """Sort what `data_loader.dataloader` returned into the roles of `Split`.
-
-    The first map is the one trained on.  If it has none of the held-out sources (discs 03, 11,
-    19) every tenth curve of each source is held out instead.  Raises InputError without curves.
-    """
-    if not x:
-        raise InputError("no light curves: labels.dat lists none")
-    first = next(iter(x)).rsplit("_", 1)[0]
-
-    def role(map_id, discs):
-        keys = [f"{map_id}_{disc:02d}" for disc in discs]
-        return {float(y[k][0, 3]): x[k].astype(np.float32) for k in keys if k in x}
-
-    own = sorted(int(key.rsplit("_", 1)[1]) for key in x if key.rsplit("_", 1)[0] == first)
-    train, test = role(first, TRAIN) or role(first, own), role(first, TEST)
-    if not test:
-        test = {p: curves[::10] for p, curves in train.items()}
-        train = {p: np.delete(curves, np.s_[::10], 0) for p, curves in train.items()}
-    validation = role(first, VALIDATION)
-    again, independent = role(SAME_FIELD, TEST), role(OTHER_FIELD, TEST)
-    return Split(train, validation, test, again, independent)
-
-
-def by_size(x: dict, y: dict, each: int) -> dict:
-    """Return the first `each` curves of every source of the first map: {p: (each, 300)}, sorted."""
-    first = next(iter(x), "").rsplit("_", 1)[0]
-    keys = sorted((key for key in x if key.rsplit("_", 1)[0] == first), key=lambda k: y[k][0, 3])
-    return {float(y[key][0, 3]): x[key][:each].astype(np.float32) for key in keys}
-
-
-def stacked(train: dict, limit: int = 0):
-    """Return (x (n, 300), p (n,), spread (n,)), float32, of the curves {p: (n_p, 300)} together.
-
-    x: log10 relative magnification; spread: its standard deviation over the curves of the source;
-    limit: take so many curves of each source, 0 takes all.
-    """
-    parts = {p: torch.from_numpy(to_log(curves[: limit or None])) for p, curves in train.items()}
-    rows = [(x, torch.full((len(x),), p), x.std().expand(len(x))) for p, x in parts.items()]
-    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
-
-
-def to_log(curves) -> np.ndarray:
-    """Return log10 of relative magnification, float32; below 1e-3 it is cut."""
-    return np.log10(np.maximum(np.asarray(curves, np.float32), LEAST))
 
 
 def draw_map(settings) -> dict:

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import math
 import os
 import shutil
 import socket
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common import processes
+from common import artifacts, processes
 from common.settings import InputError
 
 MNIST = "MNIST"
@@ -74,42 +75,56 @@ def has_files(root: Path) -> bool:
 
 
 def read(root: Path) -> Digits:
-    """Read the four files below root/MNIST/raw through torchvision.
+    """Read the four files below root/MNIST/raw.
 
     Raises InputError for damaged files, and for sets in which a digit occurs less than twice.
     """
-    parts = []
-    for train in (True, False):
-        try:
-            dataset = _torchvision_mnist()(root=str(root), train=train, download=False)
-            images, labels = dataset.data, dataset.targets
-        except InputError:
-            raise
-        except Exception as error:  # torchvision asserts, indexes and unpacks unchecked bytes
-            what = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise _damaged(root, train, what) from error
-        if images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
-            raise _damaged(root, train, f"images have the shape {tuple(images.shape)}")
-        if labels.shape != images.shape[:1] or not 0 <= labels.min() <= labels.max() <= 9:
-            raise _damaged(root, train, "labels do not fit the images, or are outside 0-9")
-        if torch.bincount(labels.long(), minlength=10).min() < 2:
-            raise _damaged(root, train, "some digit occurs less than twice")
-        parts += [images.contiguous(), labels.long()]
+    raw, parts = Path(root) / "MNIST" / "raw", []
+    for part in ("train", "t10k"):
+        path = raw / f"{part}-images-idx3-ubyte"
+        images, labels = _idx(path, 3), _idx(raw / f"{part}-labels-idx1-ubyte", 1)
+        if images.shape[1:] != (28, 28) or len(images) == 0:
+            raise _damaged(path, f"images have the shape {tuple(images.shape)}")
+        path = raw / f"{part}-labels-idx1-ubyte"
+        if len(labels) != len(images) or labels.max() > 9:
+            raise _damaged(path, "labels do not fit the images, or are outside 0-9")
+        if torch.bincount(labels, minlength=10).min() < 2:
+            raise _damaged(path, "some digit occurs less than twice")
+        parts += [images, labels.long()]
     return Digits(*parts, source=MNIST if _is_official(root) else f"own digits in {root}")
+
+
+def _idx(path: Path, dimensions: int) -> torch.Tensor:
+    """Read an idx file of bytes: 0, 0, 8, `dimensions`, each size in four bytes, then the numbers.
+
+    Read here and not by torchvision, which prefers MNIST/processed/*.pt to these files where an
+    old version of it left them, and asserts what `python -O` does not.
+    """
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    start = 4 + 4 * dimensions
+    head = content[:start].tobytes()
+    if len(head) < start or head[:4] != bytes([0, 0, 8, dimensions]):
+        raise _damaged(path, "it does not begin as an idx file of bytes does")
+    sizes = [int.from_bytes(head[k : k + 4], "big") for k in range(4, start, 4)]
+    if len(content) - start != math.prod(sizes):
+        raise _damaged(path, f"{len(content) - start:,} bytes for the sizes {sizes}")
+    return torch.from_numpy(content[start:].reshape(sizes))
 
 
 def _is_official(root: Path) -> bool:
     """Tell whether the four files are, byte for byte, those of LeCun, Cortes & Burges."""
-    raw = Path(root) / "MNIST" / "raw"
-    return all(
-        hashlib.sha256((raw / name).read_bytes()).hexdigest().startswith(start)
-        for name, start in RAW.items()
-    )
+    for name, start in RAW.items():
+        with open(Path(root) / "MNIST" / "raw" / name, "rb") as file:
+            if not hashlib.file_digest(file, "sha256").hexdigest().startswith(start):
+                return False
+    return True
 
 
-def _damaged(root, train, what):
-    files = Path(root) / "MNIST" / "raw" / ("train-*" if train else "t10k-*")
-    return InputError(f"{files} is truncated or damaged ({what}): delete it and download again")
+def _damaged(path, what):
+    return InputError(f"{path} is truncated or damaged ({what}): delete it and download again")
 
 
 def _torchvision_mnist():
@@ -121,7 +136,10 @@ def _torchvision_mnist():
     try:
         from torchvision.datasets import MNIST as dataset
     except ModuleNotFoundError as error:
-        raise InputError("MNIST needs torchvision: pip install -r requirements.txt") from error
+        raise InputError(
+            "the download of MNIST needs torchvision: pip install -r requirements.txt, or set "
+            "--data-dir to a folder with MNIST/raw/"
+        ) from error
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
@@ -154,7 +172,8 @@ def _download(root: Path) -> bool:
     temporary = None
     try:
         root.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".MNIST.", suffix=".tmp", dir=root))
+        artifacts.remove_leftovers(root / "MNIST")
+        temporary = Path(tempfile.mkdtemp(".tmp", artifacts.prefix_of(root / "MNIST"), root))
         with _patience(seconds=15):
             _torchvision_mnist()(root=str(temporary), train=True, download=True)
         target = root / "MNIST" / "raw"

@@ -109,8 +109,9 @@ def validated(settings):
     for field in dataclasses.fields(settings):
         value, details = getattr(settings, field.name), field.metadata
         flag = "--" + field.name.replace("_", "-")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{flag} {value}: must be finite")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise InputError(f"{flag} {number}: must be finite")
         if details["minimum"] is not None and value < details["minimum"]:
             raise InputError(f"{flag} {value}: must be at least {details['minimum']}")
         if details["maximum"] is not None and value > details["maximum"]:

@@ -9,6 +9,7 @@ panels six noises long, so that its ends are as exact as its middle.
 
 import functools
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,10 @@ from common.settings import InputError
 
 FIRST, LAST = 1.5 * math.pi, 4.5 * math.pi  # of t
 NOISE = 0.2
+LEAST_NOISE, MOST_NOISE = 0.01, 2.0  # between which the quadrature is affordable
 FILE = "swiss_roll_2d.csv"
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # no 1_000, no inf
+HEADING = re.compile(r"(?!nan|[+-]?inf)[\w#\"'(\[](?<!\d)", re.IGNORECASE)  # how one begins
 
 
 def sample(n: int, noise: float = NOISE, seed: int = 0) -> torch.Tensor:
@@ -79,7 +83,9 @@ def score(x, noise: float = NOISE) -> torch.Tensor:
 def log_density_and_score(x, noise: float = NOISE) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (`log_density`, `score`) of x (n, 2), at the price of one: (n,), (n, 2)."""
     values, gradients = [], []
-    for part in torch.as_tensor(x).split(4096):
+    points = torch.as_tensor(x)
+    block = max(1, min(4096, 2**25 // len(quadrature(noise)[0])))  # bounds the memory
+    for part in points.split(block):
         terms, centres = _log_terms(part, noise)
         most = terms.amax(1, keepdim=True)
         # what lies 26 decades below counts for nothing, and exp is slow where it underflows
@@ -129,6 +135,8 @@ def load(data_dir: str, noise: float, n: int, seed: int) -> tuple[torch.Tensor, 
     points = read(path)
     found = fitted_noise(points)
     what = f"{path}, {len(points)} points"
+    if found is not None and found < LEAST_NOISE:
+        return points, None, f"{what}, noise below {LEAST_NOISE}: too fine for the exact density"
     if found is None:
         return points, None, f"{what}, not on the Swiss roll: no exact density"
     return points, found, f"{what}, on the Swiss roll with noise {found:.3f}"
@@ -139,24 +147,22 @@ def read(path) -> torch.Tensor:
 
     Raises InputError, naming file and line, for anything but 100 or more pairs of finite numbers.
     """
+    path = Path(path)
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        if not path.is_file():
+            raise InputError(f"{path}: not a file")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error})".splitlines()[0]) from error
     rows = []
     for number, line in enumerate(lines, start=1):
         words = line.replace(",", " ").split()
-        try:
-            values = [float(word) for word in words]
-        except ValueError:
-            if not rows and number == 1:
-                continue  # a header
-            values = None
-        if values == []:
+        good = [word for word in words if NUMBER.fullmatch(word) and math.isfinite(float(word))]
+        if not words or (number == 1 and all(map(HEADING.match, words))):
             continue
-        if values is None or len(values) != 2 or not all(map(math.isfinite, values)):
+        if len(good) != len(words) or len(words) != 2:
             raise InputError(f"{path}, line {number}: give two finite numbers, not {line[:40]!r}")
-        rows.append(values)
+        rows.append([float(word) for word in words])
     if len(rows) < 100:
         raise InputError(f"{path}: {len(rows)} points; at least 100 are needed")
     points = torch.tensor(rows, dtype=torch.float32)
@@ -172,9 +178,11 @@ def fitted_noise(points: torch.Tensor) -> float | None:
     variation over 20 bins below 0.25 for many points, with room for the scatter of few).
     """
     t, distance = nearest(points)
-    guess = max(1e-3, distance.square().mean().sqrt().item())
+    guess = distance.square().mean().sqrt().item()
     if guess > 1.0:
         return None
+    if guess < LEAST_NOISE:  # nothing finer is computed
+        return guess
     tries = guess * np.geomspace(0.7, 1.4, 15)
     noise = float(tries[np.argmax([log_density(points.double(), s).mean() for s in tries])])
     share = torch.histc(t, 20, FIRST, LAST) / len(t)

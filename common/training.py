@@ -18,6 +18,8 @@ from tqdm import tqdm
 from common import artifacts, processes, runtime
 from common.settings import InputError
 
+AGAIN = "the same command without --resume"
+
 
 def one_cycle(step: int, steps: int, warmup: float = 0.05) -> float:
     """Return the factor on the learning rate at `step`: linear warm-up, then half a cosine to 0."""
@@ -92,6 +94,8 @@ def train(
     state.begin(model, optimizer)
     base = [group["lr"] for group in optimizer.param_groups]
     started = time.monotonic() - state.seconds
+    if not 0 <= state.step <= steps:
+        raise artifacts.damaged(state.path, f"step {state.step} of {steps}", AGAIN)
     if shared:
         loss_terms = processes.together(model, loss_terms, partial=shared == "some")
     with (
@@ -106,11 +110,12 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             terms["loss"].backward()
             values, stop = _numbers(terms, signals, shared)
-            _check_finite(values, step, state.path)
+            _check_finite(values, step, state)
             optimizer.step()
             state.step, state.seconds = step + 1, time.monotonic() - started
             _record(state, values, max(1, steps // 100), bar)
             if stop or state.due() or step + 1 == steps:
+                _check_finite(_not_finite(model), step, state)  # a good state is not overwritten
                 state.save(base)
             if stop:
                 _stop(state, steps, signals)
@@ -150,13 +155,23 @@ def _progress(steps, done):
     return tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True, mininterval=0.5)
 
 
-def _check_finite(values, step, path):
-    bad = {key: value for key, value in values.items() if not math.isfinite(value)}
-    if bad:
-        kept = f" (state before it: {path})" if path and path.is_file() else ""
-        raise InputError(
-            f"step {step}: {bad} is not finite{kept}; start anew with a lower --learning-rate"
-        )
+def _not_finite(model) -> dict:
+    """Return {"weights <name>": nan} for the parameters of `model` that are not finite."""
+    named = model.named_parameters()
+    return {f"weights {name}": math.nan for name, p in named if not p.isfinite().all()}
+
+
+def _check_finite(values, step, state):
+    """Raise InputError, with the terms and the last good state, if a value is not finite."""
+    if all(map(math.isfinite, values.values())):
+        return
+    terms = ", ".join(f"{key} = {value:.6g}" for key, value in list(values.items())[:8])
+    kept = "no state was saved before it"
+    if state.saved_step is not None:
+        kept = f"the last good state, of step {state.saved_step}, is {state.path}"
+    raise InputError(
+        f"step {step}: {terms}: not finite; {kept}; start anew with a lower --learning-rate"
+    )
 
 
 def _record(state, values, every, bar):
@@ -192,12 +207,14 @@ class State:
         self.step, self.seconds, self.history, self.sums = 0, 0.0, {}, {}
         self.content = processes.from_leader(self._read) if resume else None
         self.saved = time.monotonic()
+        self.saved_step = None  # of the state on disk, if this run has written or read it
 
     def _read(self):
-        again = "the same command without --resume"
-        content = artifacts.load_checkpoint(self.path, "unfinished training", again)
+        kinds = {"step": int, "seconds": float, "history": dict, "sums": dict, "hardware": str}
+        needs = {"identity": dict, "weights": dict, "optimizer": dict} | kinds
+        content = artifacts.load_checkpoint(self.path, "unfinished training", AGAIN, needs)
         for key, now in self.identity.items():
-            was = content.get("identity", {}).get(key)
+            was = content["identity"].get(key)
             if was != now:
                 raise InputError(f"--resume: {self.path} was begun with {key} = {was}, not {now}")
         return content
@@ -207,10 +224,21 @@ class State:
         self.model, self.optimizer = model, optimizer
         self.hardware = runtime.hardware(next(model.parameters()).device)
         if self.content:
-            artifacts.restore(model, self.content, self.path, "the same command without --resume")
-            optimizer.load_state_dict(self.content["optimizer"])
+            artifacts.restore(model, self.content, self.path, AGAIN)
+            self._restore_optimizer(optimizer)
             for name in self.KEPT:
                 setattr(self, name, self.content[name])
+            self.saved_step = self.step
+
+    def _restore_optimizer(self, optimizer):
+        try:
+            optimizer.load_state_dict(self.content["optimizer"])
+            for parameter, kept in optimizer.state.items():
+                for value in kept.values():
+                    if value.dim() and value.shape != parameter.shape:
+                        raise ValueError(f"optimizer: {tuple(value.shape)}")
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise artifacts.damaged(self.path, str(error), AGAIN) from error
 
     def due(self) -> bool:
         """Tell whether it is time to save."""
@@ -226,7 +254,7 @@ class State:
         content |= {name: getattr(self, name) for name in self.KEPT}
         content |= {"weights": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         artifacts.save_checkpoint(self.path, content)
-        self.saved = time.monotonic()
+        self.saved, self.saved_step = time.monotonic(), self.step
 
     def remove(self):
         """Delete the file: the checkpoint has been written."""

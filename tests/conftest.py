@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.campaign import pytest_runtest_logreport, pytest_terminal_summary, tally  # noqa: F401
 
 from common import mnist
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run_script(arguments, folder, **variables):
+def run_script(arguments, folder, timeout=300, **variables):
     """Run `python ARGUMENTS` in `folder` without MNIST and with one thread; return the result."""
     environment = {k: v for k, v in os.environ.items() if k != "MNIST_ROOT"}
     cache = Path(tempfile.gettempdir()) / f"matplotlib-{os.getuid()}"  # else it may say so
@@ -23,7 +24,7 @@ def run_script(arguments, folder, **variables):
     environment |= variables
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import data_loader
-from common import light_curves
+from common import curve_sets, light_curves
 from common.settings import InputError
 
 SMALL = light_curves.Settings(width=6.0, pixels=200, curves=12, rays=3.0)
@@ -25,7 +25,7 @@ def test_the_loader_reads_what_the_simulator_wrote(folder):
 
 
 def test_the_roles_do_not_overlap(folder):
-    parts = light_curves.split(*data_loader.dataloader(folder))
+    parts = curve_sets.split(*data_loader.dataloader(folder))
     sizes = [set(getattr(parts, role)) for role in ("train", "validation", "test")]
     assert [len(s) for s in sizes] == [7, 3, 3] and not set.intersection(*sizes)
     assert set(parts.again) == set(parts.independent) == set(parts.test)
@@ -38,7 +38,7 @@ def test_the_attached_set_alone_is_split_by_curves(folder):
     """Only discs 01, 05, ..., 25 of one map, as in the assignment."""
     x, y = data_loader.dataloader(folder)
     keys = [f"12345_{disc:02d}" for disc in light_curves.TRAIN]
-    parts = light_curves.split({k: x[k] for k in keys}, {k: y[k] for k in keys})
+    parts = curve_sets.split({k: x[k] for k in keys}, {k: y[k] for k in keys})
     assert set(parts.test) == set(parts.train) and not parts.again
     for key in keys:
         p = float(y[key][0, 3])

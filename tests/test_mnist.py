@@ -97,7 +97,7 @@ def test_truncated_files_give_one_clear_error(small_mnist, name, share):
     whole = path.read_bytes()
     try:
         path.write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(InputError, match=r"train-\* is truncated or damaged"):
+        with pytest.raises(InputError, match=r"train-\w+-idx\d-ubyte is truncated or damaged"):
             mnist.read(small_mnist)
     finally:
         path.write_bytes(whole)
@@ -119,7 +119,7 @@ def test_damaged_heads_give_an_error_or_the_same_digits(small_mnist, data):
         try:
             found = mnist.read(small_mnist)
         except InputError as error:
-            assert "\n" not in str(error) and "train-*" in str(error)
+            assert "\n" not in str(error) and "train-" in str(error)
         else:
             assert torch.equal(found.train_images, expected.train_images)
             assert torch.equal(found.train_labels, expected.train_labels)

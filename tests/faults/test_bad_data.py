@@ -1,0 +1,224 @@
+"""Bad data by name, beyond what test_data_loader.py and test_swiss_roll.py hold: named or right."""
+
+import gzip
+import os
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, run_script, write_idx
+
+import data_loader
+from common import curve_sets, light_curves, mnist, swiss_roll
+from common.settings import InputError
+
+HEADER = "map_id disc_id k g s p\n"
+ROW = ",".join(["1.5"] * 300) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two files of four curves."""
+    (tmp_path / "12345").mkdir()
+    (tmp_path / "12345/05.dat").write_text(ROW * 4)
+    (tmp_path / "12345/25.dat").write_text(ROW * 4)
+    (tmp_path / "labels.dat").write_text(HEADER + "12345 5 0 0 0 0.2\n12345 25 0 0 0 5.6\n")
+    return tmp_path
+
+
+LABELS = {
+    "0.4 0.4 0 1_000": "line 2: p = '1_000' is not a finite number",
+    "0.4 0.4 0 ١": "line 2: p = '١' is not a finite",
+    "0.4 0.4 0 0x1": "line 2: p = '0x1' is not a finite",
+    "0.4 0.4 0 infinity": "line 2: p = 'infinity' is not a finite",
+    "0.4 0.4 0 -1": "line 2: p = -1 is not between",
+    "0.4 0.4 0 0": "line 2: p = 0 is not between",
+    "0.4 0.4 0 1e300": r"line 2: p = 1e\+300 is not between",
+}
+
+
+@pytest.mark.parametrize("values", LABELS)
+def test_labels_that_python_would_take_for_numbers_are_refused(folder, values):
+    (folder / "labels.dat").write_text(HEADER + f"12345 5 {values}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"labels\.dat, {LABELS[values]}"):
+        data_loader.dataloader(folder)
+
+
+CURVES = {"1_0": "is not a number", "1e31": "is beyond", "1e300": "is beyond", "٣": "not a number",
+          "0x1": "is not a number", "1,5": "301 values", "1;5": "is not a number",
+          "infinity": "is not a number", "1.5\0": "is not a number", "1e": "is not a number",
+          '"1"': "is not a number", "1+0j": "is not a number"}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", CURVES)
+def test_curves_that_float32_or_a_reader_would_bend_are_refused(folder, word):
+    (folder / "12345/05.dat").write_text(ROW + word + ROW[3:], encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"05\.dat, line 2: .*{CURVES[word]}"):
+        data_loader.dataloader(folder)
+
+
+@pytest.mark.parametrize("name", ["labels.dat", "12345/05.dat"])
+def test_packed_files_are_called_packed(folder, name):
+    (folder / name).write_bytes(gzip.compress((folder / name).read_bytes()))
+    with pytest.raises(ValueError, match=r"line 1: not text but packed: gunzip"):
+        data_loader.dataloader(folder)
+
+
+def test_a_row_that_is_missing_leaves_its_file_out_and_nothing_else(folder):
+    (folder / "labels.dat").write_text(HEADER + "12345 25 0 0 0 5.6\n")
+    x, y = data_loader.dataloader(folder)
+    assert list(x) == list(y) == ["12345_25"] and x["12345_25"].shape == (4, 300)
+
+
+def test_a_link_out_of_the_folder_is_refused(folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "secret.dat"
+    outside.write_text(ROW)
+    (folder / "12345/05.dat").unlink()
+    (folder / "12345/05.dat").symlink_to(outside)
+    with pytest.raises(ValueError, match=r"line 2: .* lies outside"):
+        data_loader.dataloader(folder)
+
+
+def test_pipes_and_folders_in_place_of_files_do_not_hang(folder, tmp_path):
+    """A pipe that nobody writes to would be read for ever."""
+    for name in ("labels.dat", "12345/05.dat", "simulated.json", swiss_roll.FILE):
+        path = folder / name
+        kept = path.read_bytes() if path.exists() else None
+        for make in (os.mkfifo, os.mkdir):
+            path.unlink(missing_ok=True)
+            make(path)
+            if name == "simulated.json":
+                assert light_curves.source_of(folder).endswith("labels.dat")
+            elif name == swiss_roll.FILE:
+                with pytest.raises(InputError, match="not a file"):
+                    swiss_roll.load(str(folder), 0.2, 100, 0)
+            else:
+                with pytest.raises(ValueError, match=r"\.dat"):
+                    data_loader.dataloader(folder)
+            path.unlink() if make is os.mkfifo else path.rmdir()
+        if kept is not None:
+            path.write_bytes(kept)
+
+
+AS_NOBODY = """
+import os, sys
+import data_loader
+from common import artifacts, mnist, swiss_roll
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+folder, file = sys.argv[1:]
+for call in (lambda: data_loader.dataloader(folder), lambda: swiss_roll.read(file),
+             lambda: mnist.read(folder), lambda: artifacts.load_checkpoint(file, "x", "y")):
+    try:
+        call()
+        sys.exit("was read")
+    except ValueError as error:
+        print(str(error))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_files_that_may_not_be_read_are_named(folder):
+    """Run as nobody, where the test is run by root, who may read everything."""
+    write_idx(folder, np.zeros((20, 28, 28), np.uint8), np.arange(20) % 10)
+    (folder / "a.csv").write_text("1,2\n" * 200)
+    for path in [folder / "a.csv", folder / "labels.dat", *folder.glob("MNIST/raw/*")]:
+        path.chmod(0)
+    folder.chmod(0o755)
+    for parent in folder.parents[:2]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    code = AS_NOBODY if os.getuid() == 0 else AS_NOBODY.replace("os.set", "str or os.set")
+    done = run_script(["-c", code, folder, folder / "a.csv"], folder, PYTHONDONTWRITEBYTECODE="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for line, name in zip(done.stdout.splitlines(), ["labels.dat", "a.csv", "idx3", "a.csv"],
+                          strict=True):  # fmt: skip
+        assert name in line
+
+
+def test_sources_of_the_same_size_are_joined_and_not_overwritten(folder):
+    (folder / "labels.dat").write_text(HEADER + "12345 5 0 0 0 0.2\n12345 25 0 0 0 0.2\n")
+    x, y = data_loader.dataloader(folder)
+    parts = curve_sets.split(x, y)
+    assert len(parts.train[0.2]) + len(parts.test[0.2]) == 8
+    assert len(curve_sets.by_size(x, y, 3)[0.2]) == 3
+
+
+def test_a_source_with_one_curve_cannot_be_split(folder):
+    (folder / "12345/05.dat").write_text(ROW)
+    with pytest.raises(InputError, match="at least two"):
+        curve_sets.split(*data_loader.dataloader(folder))
+
+
+def test_old_processed_digits_do_not_replace_the_files(small_mnist):
+    """torchvision reads MNIST/processed/*.pt, which its old versions wrote, in place of raw/."""
+    folder = small_mnist / "MNIST/processed"
+    folder.mkdir()
+    other = (torch.zeros(50, 28, 28, dtype=torch.uint8), torch.arange(50) % 10)
+    for name in ("training.pt", "test.pt"):
+        torch.save(other, folder / name)
+    data = mnist.read(small_mnist)
+    assert len(data.train_images) == 40 and data.train_images.max() > 0
+
+
+HEADS = {
+    "no bytes": b"",
+    "a short head": struct.pack(">I", 2051),
+    "floats": struct.pack(">IIII", 0x0D03, 40, 28, 28) + bytes(4 * 40 * 784),
+    "four dimensions": struct.pack(">IIIII", 2052, 40, 1, 28, 28) + bytes(40 * 784),
+    "a size of 4 billion": struct.pack(">IIII", 2051, 2**32 - 1, 28, 28) + bytes(40 * 784),
+    "sizes whose product is 2 ** 64": struct.pack(">IIII", 2051, 2**31, 2**31, 4),
+    "more than it says": struct.pack(">IIII", 2051, 40, 28, 28) + bytes(40 * 784 + 1),
+    "packed": gzip.compress(struct.pack(">IIII", 2051, 40, 28, 28) + bytes(40 * 784)),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("optimised", [False, True])
+def test_idx_files_that_are_none_are_refused(small_mnist, head, optimised):
+    """Also under `python -O`, where nothing may depend on an assertion."""
+    name = "train-images-idx3-ubyte"
+    (small_mnist / "MNIST/raw" / name).write_bytes(HEADS[head])
+    if not optimised:
+        with pytest.raises(InputError, match=f"{name} is truncated or damaged"):
+            mnist.read(small_mnist)
+    elif head == "four dimensions":  # one is enough: it takes seconds
+        code = "import sys\nfrom common import mnist\nmnist.read(sys.argv[1])"
+        done = subprocess.run([sys.executable, "-O", "-c", code, small_mnist], cwd=ROOT,
+                              capture_output=True, text=True)  # fmt: skip
+        assert f"{name} is truncated" in done.stderr
+
+
+POINTS = "1.0,2.0\n" * 120
+ROLLS = {
+    "1_0,2\n": "line 121", "١,2\n": "line 121", "1,2,\n3\n": "line 122", "0x1,2\n": "line 121",
+    "1.0,2.O\n": "line 121", "infinity,1\n": "line 121", "1;2\n": "line 121",
+    "1e999,1\n": "line 121", "\f1,x\n": "line 121",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROLLS)
+def test_rows_of_the_roll_are_named_by_line(tmp_path, row):
+    path = tmp_path / swiss_roll.FILE
+    path.write_text(POINTS + row, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"csv, {ROLLS[row]}"):
+        swiss_roll.read(path)
+
+
+def test_a_first_row_with_a_slip_is_not_taken_for_a_header(tmp_path):
+    path = tmp_path / swiss_roll.FILE
+    for row in ("1.0,2.O", "\0-8.62,\x001.3", "nan,nan", "-inf,x", "1_0,٣", ".5x,1"):
+        path.write_text(row + "\n" + POINTS, encoding="utf-8")
+        with pytest.raises(InputError, match="line 1"):
+            swiss_roll.read(path)
+    path.write_text("\ufeffx [m],y [m]\r\n" + POINTS.replace("\n", "\r\n\r\n"), encoding="utf-8")
+    assert len(swiss_roll.read(path)) == 120
+
+
+def test_a_roll_without_noise_does_not_ask_for_a_grid_without_end(tmp_path):
+    """Its exact density would take a grid of 10^9 points."""
+    t = torch.linspace(swiss_roll.FIRST, swiss_roll.LAST, 500, dtype=torch.float64)
+    np.savetxt(tmp_path / swiss_roll.FILE, swiss_roll.spiral(t), delimiter=",")
+    points, noise, source = swiss_roll.load(str(tmp_path), 0.2, 100, 0)
+    assert len(points) == 500 and noise is None and "too fine for the exact density" in source

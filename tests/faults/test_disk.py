@@ -1,0 +1,143 @@
+"""No room, no permission, two at once: one line, earlier files as they were, nothing corrupted."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import matplotlib.figure
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, run_script
+from faults.campaign import LONG
+from faults.test_kill import check_whole
+
+from common import artifacts, training
+from common.settings import InputError
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions of POSIX")
+
+
+def figure():
+    found = matplotlib.figure.Figure()
+    found.add_subplot().plot(np.random.default_rng(0).normal(size=5000))
+    return found
+
+
+def state(path):
+    """Save the state of a training whose checkpoint would be `path`'s."""
+    model = torch.nn.Linear(300, 100)
+    kept = training.State(path, {})
+    kept.begin(model, torch.optim.AdamW(model.parameters()))
+    kept.save([0.1])
+
+
+WRITERS = {
+    "a.pt": lambda path: artifacts.save_checkpoint(path, {"weights": torch.ones(50_000)}),
+    "a.resume.pt": lambda path: state(path.with_name("a.pt")),
+    "a.json": lambda path: artifacts.save_json(path, {"a": list(range(20_000))}),
+    "a.png": lambda path: artifacts.save_figure(path, figure()),
+    "a.pdf": lambda path: artifacts.save_figure(path, figure()),
+    "a.svg": lambda path: artifacts.save_figure(path, figure()),
+    "a.csv": lambda path: artifacts.save_table(path, [1.0], np.ones((1, 20, 300))),
+    "a.npz": lambda path: artifacts.save_table(path, [1.0], np.random.rand(1, 20, 300)),
+}
+
+
+@POSIX
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("room", [0, 1, 1000, 5000])
+def test_full(tmp_path, name, room):
+    """Files may have `room` bytes at most: the system refuses the next one, as a full disk does."""
+    path = tmp_path / name
+    path.write_text("earlier")
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*choose another place"):
+            WRITERS[name](path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_text() == "earlier" and [p.name for p in tmp_path.iterdir()] == [name]
+    WRITERS[name](path)
+    assert path.read_bytes()[:7] != b"earlier"
+
+
+AS_NOBODY = """
+import os, sys
+from common import runtime
+import ex_1c, ex_2a, ex_2c
+from common import light_curves
+sys.argv[0] = "a script"
+runs = [(ex_1c.main, ["1"]), (ex_2a.main, []), (ex_2c.main, ["--p", "0.3"]),
+        (light_curves.main, ["--smoke"])]
+for main, more in runs[:3]:  # what is imported late, nobody may not be able to read
+    main([*more, "--out-dir", sys.argv[1]])
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for main, more in runs:
+    try:
+        runtime.run(lambda: main([*more, "--out-dir", "."]))
+        print("status 0")
+    except SystemExit as end:
+        print("status", end.code)
+"""
+
+
+@POSIX
+def test_read_only(tmp_path):
+    """Run as nobody, where the test is run by root, who may write everywhere."""
+    folder = tmp_path / "out"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures/ex_1c_1.png").write_text("earlier")
+    for path in (folder / "figures", folder):
+        path.chmod(0o555)
+    for parent in (tmp_path, tmp_path.parent):
+        parent.chmod(parent.stat().st_mode | 0o055)
+    done = run_script(["-c", AS_NOBODY, tmp_path / "warm"], folder, PYTHONDONTWRITEBYTECODE="1")
+    folder.chmod(0o755)
+    assert done.stdout.count("status 2\n") == done.stdout.count("status") == 4, done
+    errors = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(errors) == 4 and all("cannot write" in line for line in errors), done.stderr
+    assert "Traceback" not in done.stderr
+    assert (folder / "figures/ex_1c_1.png").read_text() == "earlier"
+
+
+TWICE = [["ex_1c.py", "2023", "--examples"]] + LONG * [
+    ["ex_2a.py"],
+    ["ex_1b.py", "--smoke", "--out-dir", "."],
+    ["ex_3a.py", "--smoke", "--out-dir", "."],
+    ["-m", "common.light_curves", "--smoke", "--discs", "3", "--out-dir", "."],
+]
+
+
+def at_once(commands, folder):
+    """Run two commands at the same time in `folder`; return their (status, stderr)."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, text=True,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for command in commands
+    ]  # fmt: skip
+    return [(process.communicate(timeout=300)[1], process.returncode) for process in running]
+
+
+@pytest.mark.parametrize("command", TWICE, ids=lambda command: " ".join(command[:2]))
+def test_two_at_once(tmp_path, command):
+    command = [str(ROOT / part) if part.endswith(".py") else part for part in command]
+    for error, status in at_once([command, command], tmp_path):
+        assert status == 0, error
+    check_whole(tmp_path)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_two_different_simulations_at_once_do_not_mix(tmp_path):
+    """Whoever comes second waits, and is then told that a data set is there."""
+    command = ["-m", "common.light_curves", "--smoke", "--discs", "1", "--out-dir", "."]
+    ends = at_once([[*command, "--kappa", kappa] for kappa in ("0.3", "0.5")], tmp_path)
+    assert sorted(status for _, status in ends) == [0, 2], ends
+    assert any("is there already" in error for error, _ in ends)

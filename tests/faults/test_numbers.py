@@ -1,0 +1,225 @@
+"""Numbers: what is not finite stops with a word; extremes; precisions; seeds; threads."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, run_script
+from faults.campaign import long_only
+
+import ex_1c
+import ex_2b
+import ex_2c
+import ex_3b
+from common import curve_model, cvae, digits, ebm, langevin, swiss_roll, training
+from common.settings import InputError
+
+
+def train(path, steps, spoil_at, spoil="loss", every_seconds=0):
+    """Train a line; at a step spoil its loss, or its gradient only."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+
+    def loss_terms(step):
+        loss, kl = (model(torch.randn(8, 4)) - 1).square().mean(), torch.tensor(0.5)
+        if step == spoil_at and spoil == "loss":
+            loss = loss * torch.inf
+        if step == spoil_at and spoil == "gradient":
+            loss.register_hook(lambda gradient: gradient * torch.nan)
+        return {"loss": loss, "kl": kl}
+
+    state = training.State(path, {}, every_seconds=every_seconds)
+    training.train(model, loss_terms, optimizer, steps=steps, seed=0, state=state)
+
+
+@pytest.mark.parametrize("spoil", ["loss", "gradient"])
+def test_what_is_not_finite_stops_with_step_terms_and_the_last_good_state(tmp_path, spoil):
+    path = tmp_path / "a.pt"
+    terms = "loss = inf, kl = 0.5" if spoil == "loss" else "weights weight = nan"
+    with pytest.raises(InputError, match=rf"step 3: {terms}.*state, of step 3, is .*a\.resume\.pt"):
+        train(path, 9, 3, spoil)
+    kept = torch.load(tmp_path / "a.resume.pt", weights_only=True)
+    assert kept["step"] == 3 and all(v.isfinite().all() for v in kept["weights"].values())
+
+
+def test_a_state_of_another_run_is_not_called_this_runs_last_good_one(tmp_path):
+    train(tmp_path / "a.pt", 5, None)
+    with pytest.raises(InputError, match=r"step 0: .* no state was saved before it"):
+        train(tmp_path / "a.pt", 9, 0, every_seconds=1e9)
+
+
+STATES = {
+    "step": "many", "history": [], "sums": None, "hardware": 3, "optimizer": {}, "identity": 3,
+    "seconds": None, "weights": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*STATES, "step beyond the end", "optimizer of another shape"])
+def test_states_that_do_not_fit_are_refused(tmp_path, name):
+    def fit(resume):
+        model = torch.nn.Linear(4, 1)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        state = training.State(tmp_path / "a.pt", {}, resume)
+        terms = lambda step: {"loss": model(torch.ones(2, 4)).square().mean()}  # noqa: E731
+        training.train(model, terms, optimizer, steps=5, seed=0, state=state)
+
+    fit(False)
+    content = torch.load(tmp_path / "a.resume.pt", weights_only=True)
+    if name == "step beyond the end":
+        content["step"] = 10**9
+    elif name == "optimizer of another shape":
+        content["optimizer"]["state"][0]["exp_avg"] = torch.zeros(10**3)
+    else:
+        content[name] = STATES[name]
+    torch.save(content, tmp_path / "a.resume.pt")
+    with pytest.raises(InputError, match="damaged"):
+        fit(True)
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_black_and_white_images_have_finite_losses(grey):
+    model, _ = digits.load()
+    x = torch.full((10, 784), grey / 255)
+    for term in cvae.elbo_terms(model, x, torch.arange(10)):
+        assert term.isfinite().all()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e30])
+def test_constant_curves_train_to_finite_weights(value):
+    curves = {p: np.full((20, 300), value, np.float32) for p in (0.1, 1.0)}
+    settings = ex_2b.Settings(steps=10, refine=5, whitened=8)
+    model, history = ex_2b.fit(curves, settings, torch.device("cpu"))
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert all(map(math.isfinite, history["loss"]))
+
+
+def test_the_smallest_and_largest_sizes_give_finite_curves():
+    curves = ex_2c.generate([1e-6, 1e6], 50, seed=0)
+    assert np.isfinite(curves).all() and curves.min() >= 0
+    for p in (9e-7, 1.1e6):
+        with pytest.raises(InputError, match="give source sizes"):
+            ex_2c.generate([p], 1)
+
+
+@pytest.mark.parametrize("temperature", ["0", "10"])
+def test_extreme_temperatures_draw_digits(temperature):
+    images = ex_1c.generate(range(10), seed=0, temperature=float(temperature))
+    assert np.isfinite(images).all() and 0 <= images.min() <= images.max() <= 1
+
+
+def test_langevin_far_beyond_its_limit_stays_finite_where_tested():
+    """eps = 10 with Metropolis: all refused or finite.  Untested chains are ex_3b's to refuse."""
+    torch.manual_seed(0)
+    model = ebm.load(ROOT / "checkpoints/ex_3a_cd.pt")
+    x, accepted = langevin.metropolis_langevin(
+        swiss_roll.sample(100), model.value_and_gradient, 10.0, 50
+    )
+    assert x.isfinite().all() and 0 <= accepted <= 1
+
+
+@pytest.mark.parametrize("eps", ["nan", "inf", "1e30", "101"])
+def test_step_sizes_without_a_meaning_are_refused(eps, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((SystemExit, InputError)):
+        ex_3b.main(["--smoke", "--eps", eps])
+    assert not list(tmp_path.iterdir())
+
+
+@long_only
+@pytest.mark.parametrize("eps", ["10", "100"])
+def test_step_sizes_far_beyond_the_limit_are_measured_as_diverged(eps, tmp_path):
+    done = run_script([ROOT / "ex_3b.py", "--smoke", "--eps", eps], tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = json.loads((tmp_path / "smoke/figures/ex_3b.json").read_text())["table"]
+    assert table[f"cd, eps {eps}"]["diverged"]["mean"] > 0.3
+
+
+def elbo(model, x, y, *more):
+    """Return the ELBO terms with the same noise of the codes in any precision: (2, n)."""
+    torch.manual_seed(0)
+    noise = torch.randn(len(x), 64, dtype=torch.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randn_like", lambda like: noise[:, : like.shape[1]].to(like.dtype))
+        return torch.stack(cvae.elbo_terms(model, x, y, *more)).detach()
+
+
+def test_float32_losses_are_float64_losses(monkeypatch, tally):
+    """Mean difference over mean size; the tolerances stand below."""
+    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor.to(torch.get_default_dtype()))
+    torch.manual_seed(0)
+    x, y = torch.rand(20, 784).round(), torch.arange(20) % 10
+    curves, p = 0.1 * torch.randn(20, 300).cumsum(1) / 17, torch.logspace(-1, 0.7, 20)
+    points = swiss_roll.sample(200)
+    losses = {
+        "digits": (digits.load()[0], lambda m, kind: elbo(m, x.to(kind), y)),
+        "curves": (curve_model.load()[0], lambda m, kind: elbo(
+            m, curves.to(kind), p.to(kind), curve_model.log_likelihood)),
+        "energy": (ebm.load(ROOT / "checkpoints/ex_3a_cd.pt"), lambda m, kind: m(points.to(kind))),
+        "roll": (torch.nn.Module(), lambda m, kind: swiss_roll.log_density(points.to(kind))),
+    }  # fmt: skip
+    for name, (model, loss) in losses.items():
+        with tally:
+            single = loss(model, torch.float32).double()
+            torch.set_default_dtype(torch.float64)
+            try:
+                double = loss(model.double(), torch.float64)
+            finally:
+                torch.set_default_dtype(torch.float32)
+            assert double.dtype == torch.float64
+            worst = ((single - double).abs().mean() / double.abs().mean()).item()
+            tally.facts[f"relative {name}"] = float(f"{worst:.1g}")
+            assert worst < TOLERANCE[name], (name, worst)
+
+
+TOLERANCE = {"digits": 1e-5, "curves": 1e-4, "energy": 1e-5, "roll": 1e-3}
+
+
+def numbers_of(path):
+    """Return the JSON at `path` without what a clock says or names the thread count."""
+
+    def without(value):
+        if isinstance(value, dict):
+            gone = ("hardware", "threads")
+            return {k: without(v) for k, v in value.items() if "second" not in k and k not in gone}
+        return [without(item) for item in value] if isinstance(value, list) else value
+
+    return without(json.loads(path.read_text()))
+
+
+def difference(first, second) -> float:
+    """Return the largest difference of two nested results, relative to 1 + size."""
+    if isinstance(first, dict):
+        assert first.keys() == second.keys()
+        return max([0.0, *(difference(first[k], second[k]) for k in first)])
+    if isinstance(first, list):
+        assert len(first) == len(second)
+        return max([0.0, *(difference(a, b) for a, b in zip(first, second, strict=True))])
+    if isinstance(first, float):
+        return abs(first - second) / (1 + abs(first))
+    assert first == second
+    return 0.0
+
+
+@pytest.mark.parametrize("name", ["ex_2a", pytest.param("ex_3a_cd", marks=long_only),
+                                  pytest.param("ex_2b", marks=long_only)])  # fmt: skip
+def test_the_same_seed_gives_the_same_json_and_threads_change_little(name, tmp_path, tally):
+    """checkpoint_sha256 is compared between equal thread counts only."""
+    found = []
+    for threads in ("1", "1", "2"):
+        script = ROOT / f"{name.removesuffix('_cd')}.py"
+        folder = tmp_path / str(len(found))
+        more = ["--smoke", "--threads", threads, "--out-dir", folder]
+        done = run_script([script, *more, "--data-dir", tmp_path / "data"], tmp_path)
+        assert done.returncode == 0, done.stderr
+        found.append(numbers_of(folder / f"figures/{name}.json"))
+        found[-1].get("settings", {}).pop("out_dir", None)
+    for result in found:
+        result.pop("checkpoint_sha256" if result is found[2] else "", None)
+    assert found[0] == found[1]
+    found[0].pop("checkpoint_sha256", None)
+    largest = difference(found[0], found[2])
+    tally.facts[f"threads {name}"] = float(f"{largest:.1g}")
+    assert largest < 1e-3
