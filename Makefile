@@ -24,7 +24,7 @@ answers: .venv/.answers-ready  ## set up, answer every exercise from the shipped
 	@echo "As shipped, made anew by make train: checkpoints/, figures/ex_1b*, figures/ex_2b*, figures/ex_2_map.png, figures/ex_3*"
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 faults: .venv/.tests-ready  ## run the long fault campaign and print what was tried and what survived
 	rm -f tests/faults/results.json

@@ -20,7 +20,17 @@ from pathlib import Path
 
 import torch
 
-from common import artifacts, cvae, digit_report, digits, mnist, processes, runtime, training
+from common import (
+    artifacts,
+    cvae,
+    digit_report,
+    digits,
+    mnist,
+    processes,
+    resume,
+    runtime,
+    training,
+)
 from common.settings import Common, option, parse
 
 
@@ -84,7 +94,7 @@ def main(argv=None) -> dict:
     data = mnist.load(settings.data_dir, limit=1500 if settings.smoke else None)
     critic, recipe = digit_report.judge_of(data, settings, device)
     path = Path(settings.out_dir) / digits.NAME
-    state = training.State(path, digits.identity(settings, data), settings.resume)
+    state = resume.State(path, digits.identity(settings, data), settings.resume)
     runtime.start(settings)  # the judge may have drawn random numbers
     model, history = fit(data, settings, device, state)
     content = {"exercise": "ex_1b", "model": digits.shape_of(settings), "source": data.source}

@@ -34,6 +34,7 @@ from common import (
     cvae,
     light_curves,
     processes,
+    resume,
     runtime,
     training,
 )
@@ -122,7 +123,7 @@ def main(argv=None) -> dict:
         light_curves.source_of(folder),
     )
     path = Path(settings.out_dir) / curve_model.NAME
-    state = training.State(path, curve_report.identity(settings, source), settings.resume)
+    state = resume.State(path, curve_report.identity(settings, source), settings.resume)
     runtime.start(settings)
     model, history = fit(data.train, settings, device, state)
     if not processes.leads():

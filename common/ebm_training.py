@@ -164,8 +164,9 @@ def fit(data, method: str, recipe: dict, seed: int, width: int, watch=None, plai
         return {"loss": l2 * size - gap, "energy_gap": gap, "gradient": _norm(weights)}
 
     history = training.train(
-        model, loss_terms, optimizer, steps=steps, seed=seed, rate=_rate, shared="all"
-    )
+        model, loss_terms, optimizer, steps=steps, seed=seed, rate=_rate, shared="all",
+        lower="--step-size, or another --seed",
+    )  # fmt: skip
     return average.eval(), history | {"watched": watched}
 
 

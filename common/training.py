@@ -10,15 +10,12 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from common import artifacts, processes, runtime
+from common import artifacts, processes, resume, runtime
 from common.settings import InputError
-
-AGAIN = "the same command without --resume"
 
 
 def one_cycle(step: int, steps: int, warmup: float = 0.05) -> float:
@@ -76,26 +73,28 @@ def clip_to_running_norm(optimizer, factor: float = 2.0, memory: float = 0.98) -
 
 
 def train(
-    model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=None, shared=None
-) -> dict:
+    model, loss_terms, optimizer, *, steps, seed, rate=one_cycle, state=None, shared=None,
+    lower="--learning-rate",
+) -> dict:  # fmt: skip
     """Minimise loss_terms(step)["loss"] for `steps` steps; return the history.
 
     model: the module trained.  loss_terms: step -> dict of scalar tensors, "loss" among them.
     optimizer: its groups' learning rates are multiplied by rate(step, steps).
-    state: a `State` that is saved now and then, or None.
+    state: a `resume.State` that is saved now and then, or None.
     shared: None, or how torchrun's processes train together: each has the same random numbers, and
     loss_terms takes its `processes.own_rows`; "all" parameters have a gradient in each step, or
     "some".
+    lower: the flag to lower when a term is not finite.
     Returns {"step": [...], term: [...], "seconds": float, "hardware": str}, each entry of a list a
     mean over 1 % of the steps.
     Raises InputError when a term is not finite; ends as the signal asks after Ctrl-C or SIGTERM.
     """
-    state = state or State(None, {})
+    state = state or resume.State(None, {})
     state.begin(model, optimizer)
     base = [group["lr"] for group in optimizer.param_groups]
     started = time.monotonic() - state.seconds
     if not 0 <= state.step <= steps:
-        raise artifacts.damaged(state.path, f"step {state.step} of {steps}", AGAIN)
+        raise artifacts.damaged(state.path, f"step {state.step} of {steps}", resume.AGAIN)
     if shared:
         loss_terms = processes.together(model, loss_terms, partial=shared == "some")
     with (
@@ -110,12 +109,14 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             terms["loss"].backward()
             values, stop = _numbers(terms, signals, shared)
-            _check_finite(values, step, state)
+            _check_finite(values, step, state, lower)
             optimizer.step()
             state.step, state.seconds = step + 1, time.monotonic() - started
             _record(state, values, max(1, steps // 100), bar)
             if stop or state.due() or step + 1 == steps:
-                _check_finite(_not_finite(model), step, state)  # a good state is not overwritten
+                _check_finite(
+                    _not_finite(model), step, state, lower
+                )  # a good state is not overwritten
                 state.save(base)
             if stop:
                 _stop(state, steps, signals)
@@ -161,7 +162,7 @@ def _not_finite(model) -> dict:
     return {f"weights {name}": math.nan for name, p in named if not p.isfinite().all()}
 
 
-def _check_finite(values, step, state):
+def _check_finite(values, step, state, lower):
     """Raise InputError, with the terms and the last good state, if a value is not finite."""
     if all(map(math.isfinite, values.values())):
         return
@@ -169,9 +170,7 @@ def _check_finite(values, step, state):
     kept = "no state was saved before it"
     if state.saved_step is not None:
         kept = f"the last good state, of step {state.saved_step}, is {state.path}"
-    raise InputError(
-        f"step {step}: {terms}: not finite; {kept}; start anew with a lower --learning-rate"
-    )
+    raise InputError(f"step {step}: {terms}: not finite; {kept}; start anew with a lower {lower}")
 
 
 def _record(state, values, every, bar):
@@ -188,75 +187,3 @@ def _record(state, values, every, bar):
         bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()}, refresh=False)
         sums.clear()
     bar.update(0)
-
-
-class State:
-    """What an interrupted training needs to go on, in a file beside the checkpoint it will become.
-
-    checkpoint: the final file, ex_1b.pt; the state is ex_1b.resume.pt beside it; None keeps none.
-    identity: names and values that must be the same for the training to be the same.
-    resume: go on from the file.  every_seconds: how often it is written.
-    Raises InputError when there is nothing to resume, or when it is another training.
-    """
-
-    KEPT = ("step", "seconds", "history", "sums", "hardware")
-
-    def __init__(self, checkpoint, identity: dict, resume: bool = False, every_seconds=20.0):
-        self.path = Path(checkpoint).with_suffix(".resume.pt") if checkpoint else None
-        self.identity, self.every_seconds = identity, every_seconds
-        self.step, self.seconds, self.history, self.sums = 0, 0.0, {}, {}
-        self.content = processes.from_leader(self._read) if resume else None
-        self.saved = time.monotonic()
-        self.saved_step = None  # of the state on disk, if this run has written or read it
-
-    def _read(self):
-        kinds = {"step": int, "seconds": float, "history": dict, "sums": dict, "hardware": str}
-        needs = {"identity": dict, "weights": dict, "optimizer": dict} | kinds
-        content = artifacts.load_checkpoint(self.path, "unfinished training", AGAIN, needs)
-        for key, now in self.identity.items():
-            was = content["identity"].get(key)
-            if was != now:
-                raise InputError(f"--resume: {self.path} was begun with {key} = {was}, not {now}")
-        return content
-
-    def begin(self, model, optimizer):
-        """Take over `model` and `optimizer`, and put what was read into them."""
-        self.model, self.optimizer = model, optimizer
-        self.hardware = runtime.hardware(next(model.parameters()).device)
-        if self.content:
-            artifacts.restore(model, self.content, self.path, AGAIN)
-            self._restore_optimizer(optimizer)
-            for name in self.KEPT:
-                setattr(self, name, self.content[name])
-            self.saved_step = self.step
-
-    def _restore_optimizer(self, optimizer):
-        try:
-            optimizer.load_state_dict(self.content["optimizer"])
-            for parameter, kept in optimizer.state.items():
-                for value in kept.values():
-                    if value.dim() and value.shape != parameter.shape:
-                        raise ValueError(f"optimizer: {tuple(value.shape)}")
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise artifacts.damaged(self.path, str(error), AGAIN) from error
-
-    def due(self) -> bool:
-        """Tell whether it is time to save."""
-        return time.monotonic() - self.saved >= self.every_seconds
-
-    def save(self, learning_rates):
-        """Write the state, whole, with the unscaled `learning_rates` of the optimiser's groups."""
-        if self.path is None or not processes.leads():
-            return
-        for group, lr in zip(self.optimizer.param_groups, learning_rates, strict=True):
-            group["lr"] = lr
-        content = {"exercise": "unfinished training", "identity": self.identity}
-        content |= {name: getattr(self, name) for name in self.KEPT}
-        content |= {"weights": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        artifacts.save_checkpoint(self.path, content)
-        self.saved, self.saved_step = time.monotonic(), self.step
-
-    def remove(self):
-        """Delete the file: the checkpoint has been written."""
-        if processes.leads():
-            self.path.unlink(missing_ok=True)

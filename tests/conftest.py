@@ -14,6 +14,10 @@ from faults.campaign import pytest_runtest_logreport, pytest_terminal_summary, t
 from common import mnist
 
 ROOT = Path(__file__).resolve().parent.parent
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER and hasattr(os, "sched_setaffinity"):  # a core for each worker, and what it starts
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(WORKER.removeprefix("gw")) % len(cores)]})
 
 
 def run_script(arguments, folder, timeout=300, **variables):

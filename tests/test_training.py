@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import ROOT, run_script
 
-from common import training
+from common import resume, training
 from common.settings import InputError
 
 
@@ -26,7 +26,7 @@ def fit(path, steps, *, seed=0, fail_at=None, at=None, signalled=None, **keyword
         loss = (model(torch.randn(8, 4)) - 1).square().mean()
         return {"loss": loss * (torch.nan if step == fail_at else 1.0)}
 
-    state = training.State(path, **{"identity": {"width": 3}, **keywords})
+    state = resume.State(path, **{"identity": {"width": 3}, **keywords})
     history = training.train(model, loss_terms, optimizer, steps=steps, seed=seed, state=state)
     return model.state_dict(), history
 

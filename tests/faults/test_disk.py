@@ -14,7 +14,7 @@ from conftest import ROOT, run_script
 from faults.campaign import LONG
 from faults.test_kill import check_whole
 
-from common import artifacts, training
+from common import artifacts, resume
 from common.settings import InputError
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions of POSIX")
@@ -29,7 +29,7 @@ def figure():
 def state(path):
     """Save the state of a training whose checkpoint would be `path`'s."""
     model = torch.nn.Linear(300, 100)
-    kept = training.State(path, {})
+    kept = resume.State(path, {})
     kept.begin(model, torch.optim.AdamW(model.parameters()))
     kept.save([0.1])
 

@@ -50,9 +50,9 @@ def start(arguments, folder: Path) -> int:
         log = os.open(folder.parent / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        from common import training
+        from common import resume
 
-        training.State.due = lambda state: state.step % 3 == 0
+        resume.State.due = lambda state: state.step % 3 == 0
         importlib.import_module(arguments[0]).main(arguments[1:])
         status = 0
     except BaseException as error:

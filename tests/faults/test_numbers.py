@@ -13,7 +13,7 @@ import ex_1c
 import ex_2b
 import ex_2c
 import ex_3b
-from common import curve_model, cvae, digits, ebm, langevin, swiss_roll, training
+from common import curve_model, cvae, digits, ebm, langevin, resume, swiss_roll, training
 from common.settings import InputError
 
 
@@ -31,7 +31,7 @@ def train(path, steps, spoil_at, spoil="loss", every_seconds=0):
             loss.register_hook(lambda gradient: gradient * torch.nan)
         return {"loss": loss, "kl": kl}
 
-    state = training.State(path, {}, every_seconds=every_seconds)
+    state = resume.State(path, {}, every_seconds=every_seconds)
     training.train(model, loss_terms, optimizer, steps=steps, seed=0, state=state)
 
 
@@ -59,10 +59,10 @@ STATES = {
 
 @pytest.mark.parametrize("name", [*STATES, "step beyond the end", "optimizer of another shape"])
 def test_states_that_do_not_fit_are_refused(tmp_path, name):
-    def fit(resume):
+    def fit(again):
         model = torch.nn.Linear(4, 1)
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
-        state = training.State(tmp_path / "a.pt", {}, resume)
+        state = resume.State(tmp_path / "a.pt", {}, again)
         terms = lambda step: {"loss": model(torch.ones(2, 4)).square().mean()}  # noqa: E731
         training.train(model, terms, optimizer, steps=5, seed=0, state=state)
 
