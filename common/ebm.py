@@ -61,9 +61,22 @@ class Energy(nn.Module):
         gradient = torch.addmm(x, g, self.hidden[0].weight, beta=-1 / BASE**2, alpha=1 / SCALE)
         return value - (x * x).sum(1) / (2 * BASE**2), gradient
 
+    @torch.no_grad()
     def score(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of f, that is of log p: (n, 2) -> (n, 2)."""
-        return self.value_and_gradient(x)[1]
+        """Return the gradient of f, that is of log p: (n, 2) -> (n, 2).
+
+        As `value_and_gradient` up to rounding, in place and without f: for samplers.
+        """
+        h, slopes = x / SCALE, []
+        for layer in self.hidden:
+            a = F.linear(h, layer.weight, layer.bias)
+            s = a.sigmoid()
+            h = a.mul_(s)
+            slopes.append(torch.addcmul(s, h, s, value=-1).add_(h))
+        g = slopes[-1].mul_(self.last.weight)  # (n, width)
+        for layer, slope in zip(self.hidden[:0:-1], slopes[-2::-1], strict=True):
+            g = (g @ layer.weight).mul_(slope)
+        return torch.addmm(x, g, self.hidden[0].weight, beta=-1 / BASE**2, alpha=1 / SCALE)
 
 
 @torch.no_grad()

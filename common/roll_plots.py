@@ -54,7 +54,7 @@ def over_time(curves, floors, fields, title):
             axis.set(xlabel="Langevin step t", title=f"ε = {eps:g}")
         row[0].set_ylabel(name)
     lines = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*lines, loc="outside upper center", ncols=len(lines[0]), frameon=False)
+    figure.legend(*lines, loc="outside lower center", ncols=len(lines[0]), frameon=False)
     for axis, (name, (points, vectors)) in zip(axes[-1], fields.items(), strict=False):
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         shown = vectors / np.maximum(length, 1e-9) * np.log1p(length)

@@ -145,6 +145,7 @@ def test_the_energy_gradient_written_out_is_that_of_autograd():
     found, slope = model.value_and_gradient(x.detach())
     torch.testing.assert_close(found, value.detach())
     torch.testing.assert_close(slope, gradient)
+    torch.testing.assert_close(model.score(x.detach()), gradient)
 
 
 def test_the_normaliser_of_a_gaussian_is_the_known_one():
