@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import artifacts, curve_model, curve_report, runtime
+from common import artifacts, curve_model, runtime
 from common.digits import own_random_numbers
 from common.settings import Common, InputError, option, parse
 
@@ -65,6 +65,8 @@ def main(argv=None) -> dict:
     if not settings.p:
         if settings.out:
             raise InputError("--out needs --p, the source sizes")
+        from common import curve_report  # SciPy and scikit-learn: seconds that --p does not need
+
         return curve_report.compare(SIZES, generate, content, settings, device)
     sizes = curve_model.as_sizes(settings.p).tolist()
     warn_outside(sizes, content["trained_p"])
