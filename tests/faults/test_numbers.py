@@ -203,8 +203,8 @@ def difference(first, second) -> float:
     return 0.0
 
 
-@pytest.mark.parametrize("name", ["ex_2a", pytest.param("ex_3a_cd", marks=long_only),
-                                  pytest.param("ex_2b", marks=long_only)])  # fmt: skip
+@long_only
+@pytest.mark.parametrize("name", ["ex_2a", "ex_3a_cd", "ex_2b"])
 def test_the_same_seed_gives_the_same_json_and_threads_change_little(name, tmp_path, tally):
     """Apart from seconds, folder, and the hash of a checkpoint, which holds both."""
     found = []
