@@ -64,7 +64,7 @@ def fit(train: dict, settings, device, state=None):
     """Train p(mu|p) on curves {p: (n, 300)}; return the asked network and the history (nats)."""
     x, p, spread = (t.to(device) for t in curve_sets.stacked(train, settings.limit))
     whitening = curve_model.Whitening(x, settings.whitened)
-    both = [whitening.whiten(curves) for curves in (x, x.flip(1))]  # time has no direction here
+    both = [whitening.whiten(x, backwards) for backwards in (False, True)]  # time has no direction
     shape = {name: getattr(settings, name) for name in curve_model.SHAPE}
     model = curve_model.build(**shape, features=settings.whitened).to(device)
     if settings.prior == "coupling":

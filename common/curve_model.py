@@ -21,7 +21,7 @@ NAME, MADE_BY = "checkpoints/ex_2b.pt", "python ex_2b.py"
 SAMPLES, LATENT, HIDDEN, REPEATS = 300, 32, 128, 32
 SHAPE = ("prior", "components", "couplings", "condition")
 LN10 = math.log(10.0)
-BLOCK = 2**17  # curves that are computed on at once: bounds the memory for a million
+BLOCK = 2**15  # curves that are computed on at once: bounds the memory for a million
 LEAST_P, MOST_P = 1e-6, 1e6  # R_E, what a condition may be
 
 
@@ -81,10 +81,14 @@ class Whitening:
     def _both(curves):
         return torch.cat([curves, curves.flip(1)]).double()
 
-    def whiten(self, curves: torch.Tensor):
-        """Return w (n, components) and the squared norm of what they miss, (n,)."""
+    def whiten(self, curves: torch.Tensor, reverse: bool = False):
+        """Return w (n, components) and the squared norm of what they miss, (n,).
+
+        reverse: of the curves backwards in time.
+        """
         found = []
         for part in curves.split(BLOCK):
+            part = part.flip(1) if reverse else part
             w = (part - self.mean) @ self.forward.T
             rest = part - self.mean - w @ self.backward
             found.append((w, (rest**2).sum(1)))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_script, write_idx
+from faults.campaign import long_only
 
 import data_loader
 from common import curve_sets, light_curves, mnist, swiss_roll
@@ -175,7 +176,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("optimised", [False, True])
+@pytest.mark.parametrize("optimised", [False, pytest.param(True, marks=long_only)])
 def test_idx_files_that_are_none_are_refused(small_mnist, head, optimised):
     """Also under `python -O`, where nothing may depend on an assertion."""
     name = "train-images-idx3-ubyte"

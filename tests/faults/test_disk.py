@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_script
-from faults.campaign import LONG
+from faults.campaign import LONG, long_only
 from faults.test_kill import check_whole
 
 from common import artifacts, resume
@@ -135,6 +135,7 @@ def test_two_at_once(tmp_path, command):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@long_only
 def test_two_different_simulations_at_once_do_not_mix(tmp_path):
     """Whoever comes second waits, and is then told that a data set is there."""
     command = ["-m", "common.light_curves", "--smoke", "--discs", "1", "--out-dir", "."]

@@ -72,8 +72,8 @@ def test_no_display_no_home_an_odd_path_another_folder(tmp_path):
     assert (folder / "figures/ex_1c_7.png").stat().st_size > 0
 
 
-@pytest.mark.parametrize("script", ["ex_2a.py", *(["ex_1b.py", "ex_2b.py", "ex_3a.py", "ex_3b.py"]
-                                                  if LONG else [])])  # fmt: skip
+@long_only
+@pytest.mark.parametrize("script", ["ex_1b.py", "ex_2a.py", "ex_2b.py", "ex_3a.py", "ex_3b.py"])
 def test_the_project_itself_may_lie_in_an_odd_path(tmp_path, script):
     home = tmp_path / "мой каталог ü"
     home.mkdir()

@@ -35,7 +35,7 @@ RUNS = {  # module, arguments, the file whose bytes or weights must be those of 
     "ex_2a": (["ex_2a", *SMOKE], "figures/ex_2a.png"),
 }
 KILLS = {"ex_1b": (0, 60), "simulation": (0, 40), "ex_2b": (0, 40), "ex_3a": (0, 30),
-         "ex_1c": (4, 15), "ex_2a": (4, 15)}  # fmt: skip
+         "ex_1c": (0, 15), "ex_2a": (8, 15)}  # fmt: skip
 
 
 def start(arguments, folder: Path) -> int:
