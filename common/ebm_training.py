@@ -18,7 +18,7 @@ from common.settings import InputError
 
 # what each method is trained with: chain steps per update, their eps, weights' average, l2
 RECIPES = {
-    "cd": {"steps": 2400, "batch": 256, "rate": 4e-3, "chain": 40, "eps": 0.06, "average": 0.998,
+    "cd": {"steps": 1800, "batch": 512, "rate": 4e-3, "chain": 40, "eps": 0.06, "average": 0.998,
            "l2": (1e-2, 1e-4)},
     "jump": {"steps": 14000, "batch": 512, "rate": 1e-2, "chain": 1, "eps": 0.01, "average": 0.999,
              "l2": (1e-3, 1e-8)},
