@@ -13,8 +13,8 @@ x + eps grad f(x) + sqrt(2 eps) z, that start at the data; a Metropolis test aft
 jump: persistent chains that are also moved by Metropolis-tested jumps anywhere on the roll.
 The density of the roll is known, so KL(data || model) is computed, not estimated.
 Reads data/swiss_roll_2d.csv (--data-dir) if there is one, else draws from scikit-learn's roll.
-Expect (seed 0, AMD EPYC, 1 threads, torch 2.13.0+cpu): KL 0.0104 nats after 56 s;
-with --method jump 0.0029 nats after 45 s.
+Expect (seed 0, AMD EPYC, 1 threads, torch 2.13.0+cpu): KL 0.0094 nats after 58 s;
+with --method jump 0.0005 nats after 65 s.
 """
 
 from dataclasses import asdict, dataclass
