@@ -176,9 +176,9 @@ def _complaint(path, text) -> str:
 
 def _bytes(path) -> bytes:
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: cannot be read (not a file)")
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path}: cannot be read (not a file)")
         return path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error

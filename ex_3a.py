@@ -9,7 +9,7 @@
 
 cd (contrastive divergence): in place of the model's samples stand chains of Langevin steps,
 x + eps grad f(x) + sqrt(2 eps) z, that start at the data; a Metropolis test after each step
-(--plain leaves it out) makes them stay samples of exp(f) at eps = 0.06.
+(--plain leaves it out, and takes smaller steps) makes each step leave exp(f) invariant.
 jump: persistent chains that are also moved by Metropolis-tested jumps anywhere on the roll.
 The density of the roll is known, so KL(data || model) is computed, not estimated.
 Reads data/swiss_roll_2d.csv (--data-dir) if there is one, else draws from scikit-learn's roll.

@@ -6,7 +6,7 @@
 
 for the models of ex_3a.py and, under the same protocol, for the oracle: the roll's own score, which
 a perfect model has.  What the oracle does not reach no model is to blame for.
-Needs checkpoints/ex_3a_*.pt (shipped).  About three minutes.
+Needs checkpoints/ex_3a_*.pt (shipped).  About two minutes.
 Expect at eps = 0.01 a sliced W2 of 3.01 for cd, 2.84 for the oracle, 0.49 for short-run training
 (two true sets: 0.47).
 """

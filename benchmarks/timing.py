@@ -1,5 +1,6 @@
 """Time things by turns, so that whatever slows the machine slows all of them."""
 
+import importlib
 import statistics
 import time
 
@@ -56,7 +57,7 @@ def ratios(slow, fast) -> list:
 def need(module: str):
     """Import a package that only a comparison needs; raise InputError saying how to install it."""
     try:
-        return __import__(module, fromlist=["_"])
+        return importlib.import_module(module)
     except ImportError as error:
         name = module.split(".")[0]
         raise InputError(f"{name} is missing: pip install -r requirements-bench.txt") from error

@@ -168,5 +168,7 @@ def run(main) -> None:
 def _say(line: str, status: int) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, while this process ends anyway
     if processes.speaks():
-        sys.__stderr__.write(line.replace("\n", " ") + "\n")
+        # torchrun's processes but the first have fallen silent; of one failure any may tell
+        told = sys.__stderr__ if int(os.environ.get("WORLD_SIZE", 1)) > 1 else sys.stderr
+        told.write(line.replace("\n", " ") + "\n")
     return status

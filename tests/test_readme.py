@@ -45,6 +45,8 @@ def test_links_resolve_to_files():
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert targets
     for target in targets:
+        if target.startswith("https://"):
+            continue  # no network in tests
         assert (ROOT / target).is_file(), target
 
 

@@ -128,7 +128,7 @@ def test_files_that_may_not_be_read_are_named(folder):
     for path in [folder / "a.csv", folder / "labels.dat", *folder.glob("MNIST/raw/*")]:
         path.chmod(0)
     folder.chmod(0o755)
-    for parent in folder.parents[:2]:
+    for parent in folder.parents[:3]:
         parent.chmod(parent.stat().st_mode | 0o055)
     code = AS_NOBODY if os.getuid() == 0 else AS_NOBODY.replace("os.set", "str or os.set")
     done = run_script(["-c", code, folder, folder / "a.csv"], folder, PYTHONDONTWRITEBYTECODE="1")
