@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import artifacts, digit_report, digits, plots, runtime
+from common import artifacts, digits, plots, runtime
 from common.settings import Common, InputError, option, parse
 
 MOST = 20_000  # digits in one picture
@@ -76,6 +76,8 @@ def main(argv=None) -> dict:
         )
     figures = {path: plots.picture(rows, settings.white) for path, rows in stacks.items()}
     if settings.examples:
+        from common import digit_report  # and all that measuring needs: slow to load
+
         labels = [0, 2, *range(10)]
         images = generate(labels, settings.seed, settings.out_dir, device)
         figures[folder / "ex_1c.png"], metrics = digit_report.examples(images, labels, settings)

@@ -29,10 +29,8 @@ def training(metrics, pairs):
         axis.legend(frameon=False, fontsize=7)
     for axis, (p, (truth, rebuilt)) in zip(axes[2:], pairs.items(), strict=True):
         for k, (one, other) in enumerate(zip(truth, rebuilt, strict=True)):
-            axis.plot(
-                one, color=GREYS[2 * k % 5], lw=2.2, alpha=0.5, label="true" if k == 0 else None
-            )
-            axis.plot(other, "k-", lw=0.7, label="reconstructed" if k == 0 else None)
+            axis.plot(one, color="0.72", lw=3.5, label="true" if k == 0 else None)
+            axis.plot(other, "k-", lw=0.6, label="reconstructed" if k == 0 else None)
         axis.set(xlabel="sample", ylabel="μ / ⟨μ⟩", title=f"held-out p = {p:.3g} R_E")
         axis.legend(frameon=False, fontsize=7)
     figure.suptitle(f"Light-curve CVAE; data: {metrics['source']}", fontsize=9)
@@ -45,7 +43,7 @@ def generated_and_true(sizes, generated, truth, trained, source):
     sizes (m,); generated, truth: m arrays (k, 300); trained: sizes of the training sources.
     """
     m = len(sizes)
-    figure = Figure((1.9 * m, 5.2), dpi=DPI, layout="constrained")
+    figure = Figure((1.6 * m, 4.4), dpi=DPI, layout="constrained")
     axes = figure.subplots(2, m, sharex=True, sharey="col", squeeze=False)
     for column, (p, fake, real) in enumerate(zip(sizes, generated, truth, strict=True)):
         for axis, curves in zip(axes[:, column], (fake, real), strict=True):
@@ -55,9 +53,9 @@ def generated_and_true(sizes, generated, truth, trained, source):
         inside = min(trained) <= p <= max(trained)
         kind = "trained" if known else ("between" if inside else "OUTSIDE")
         axes[0, column].set_title(f"p = {p:.3g} R_E\n{kind}", fontsize=9)
-        axes[1, column].set_xlabel("sample", fontsize=8)
+        axes[1, column].set_xlabel("sample", fontsize=9)
         for axis in axes[:, column]:
-            axis.tick_params(labelsize=7)
+            axis.tick_params(labelsize=8)
     axes[0, 0].set_ylabel("generated: μ / ⟨μ⟩")
     axes[1, 0].set_ylabel("simulated truth: μ / ⟨μ⟩")
     figure.suptitle(
@@ -99,7 +97,8 @@ def projections(maps, log_p, answers, title):
     """
     rows = list(dict.fromkeys(row for row, _ in maps))
     columns = list(dict.fromkeys(column for _, column in maps))
-    figure = Figure((2.9 * len(columns) + 1, 2.9 * len(rows) + 0.9), dpi=DPI, layout="constrained")
+    size = 2.1 * len(columns) + 0.9, 2.2 * len(rows) + 0.9
+    figure = Figure(size, dpi=DPI, layout="constrained")
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     low, high = (f(np.concatenate(list(log_p.values()))) for f in (np.min, np.max))
     for i, row in enumerate(rows):

@@ -52,7 +52,7 @@ class ClassMixturePrior(nn.Module):
 
     def __init__(self, classes: int, latent: int, components: int):
         super().__init__()
-        self.means = nn.Parameter(0.7 * torch.randn(classes, components, latent))
+        self.means = nn.Parameter(torch.empty(classes, components, latent).normal_(0, 0.7))
         self.logvars = nn.Parameter(torch.full((classes, components, latent), -0.5))
         self.logits = nn.Parameter(torch.zeros(classes, components))
 

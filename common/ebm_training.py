@@ -190,7 +190,7 @@ def _norm(weights) -> torch.Tensor:
 
 
 def _nce(model, x):
-    """Tell data from N(0, 8^2 I) by the logit f - log q: f becomes the normalised log-density."""
+    """Tell data from N(0, 8^2 I) by the logit f - log N(0, 8^2 I): f becomes a log-density."""
     y = ebm.BASE * torch.randn_like(x)
 
     def logit(x):

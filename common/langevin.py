@@ -58,7 +58,7 @@ class Wide:
         """Return n points (n, 2)."""
         return self.scale * torch.randn(n, 2, generator=generator)
 
-    def log_q(self, x) -> torch.Tensor:
+    def log_prob(self, x) -> torch.Tensor:
         """Return the log-density in nats: (n, 2) -> (n,)."""
         return -(x * x).sum(1) / (2 * self.scale**2) - math.log(2 * math.pi * self.scale**2)
 
@@ -66,9 +66,9 @@ class Wide:
 class Histogram:
     """The proposal that is even in the cells of a histogram of data (m, 2), with some N(0, 8^2 I).
 
-    q(x) = 0.9 * share of the data in the cell of x / cell^2 + 0.1 N(x; 0, 8^2 I)
+    r(x) = 0.9 * share of the data in the cell of x / cell^2 + 0.1 N(x; 0, 8^2 I)
 
-    A data point's cell is drawn, then a point in it: no loop, and q is one look-up.
+    A data point's cell is drawn, then a point in it: no loop, and r is one look-up.
     Raises ValueError when the data spread over more than 10^4 cells a side.
     """
 
@@ -94,24 +94,24 @@ class Histogram:
         wide = torch.rand(n, 1, generator=generator) < self.WIDE
         return torch.where(wide, self.wide.draw(n, generator), x)
 
-    def log_q(self, x) -> torch.Tensor:
+    def log_prob(self, x) -> torch.Tensor:
         """Return the log-density in nats: (n, 2) -> (n,)."""
         i = (x / self.cell).floor() - self.low
         inside = ((i >= 0) & (i < self.size)).all(1)
         share = self.log_share[self._cells(torch.where(inside[:, None], x, self.data[0]))]
         share = share.masked_fill(~inside, -math.inf) + math.log1p(-self.WIDE)
-        return torch.logaddexp(share, self.wide.log_q(x) + math.log(self.WIDE))
+        return torch.logaddexp(share, self.wide.log_prob(x) + math.log(self.WIDE))
 
 
 def jump(x, log_p, log_p_of, proposal, generator=None):
-    """Propose y ~ q for each chain, independent of x; accept by Metropolis-Hastings.
+    """Propose y ~ r for each chain, independent of x; accept by Metropolis-Hastings.
 
     log_p (n,): that of x; log_p_of: (n, d) -> (n,); proposal: `Wide`, `Histogram`, or what has
-    draw(n, generator) and log_q(x).  Returns (x, log_p, accepted (n,) bool).  (Tierney 1994.)
+    draw(n, generator) and log_prob(x).  Returns (x, log_p, accepted (n,) bool).  (Tierney 1994.)
     """
     y = proposal.draw(len(x), generator)
     new = log_p_of(y)
-    balance = proposal.log_q(x) - proposal.log_q(y)
+    balance = proposal.log_prob(x) - proposal.log_prob(y)
     u = torch.rand(len(x), dtype=x.dtype, device=x.device, generator=generator)
     accept = u.log() < new - log_p + balance
     return torch.where(accept[:, None], y, x), torch.where(accept, new, log_p), accept

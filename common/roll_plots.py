@@ -16,7 +16,7 @@ def panels(samples, truth, captions, title):
     """Draw samples {(row, column): (n, 2)} over the truth (m, 2), the same axes in each panel."""
     rows, columns = (list(dict.fromkeys(key[k] for key in samples)) for k in (0, 1))
     figure = Figure(
-        (2.7 * len(columns) + 0.3, 2.7 * len(rows) + 0.6), dpi=DPI, layout="constrained"
+        (2.1 * len(columns) + 0.3, 2.2 * len(rows) + 0.6), dpi=DPI, layout="constrained"
     )
     axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     for i, row in enumerate(rows):
@@ -29,7 +29,7 @@ def panels(samples, truth, captions, title):
             axis.scatter(*np.asarray(samples[row, column]).T, s=3, color="k", lw=0, label="samples")
             axis.set(xlim=(-18, 18), ylim=(-18, 18), aspect="equal")
             axis.set_title(f"{row}, {column}\n{captions[row, column]}", fontsize=8)
-    axes[0, 0].legend(fontsize=6, markerscale=2, loc="lower left")
+    axes[0, 0].legend(fontsize=7, markerscale=2, loc="lower left")
     for axis in axes[-1]:
         axis.set_xlabel("x₁")
     for axis in axes[:, 0]:

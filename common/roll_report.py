@@ -132,7 +132,7 @@ def write(settings, content, table, pictures, rows) -> dict:
         "ex_3b_time": roll_plots.over_time(curves, floors, fields, title),
         "ex_3b_better": roll_plots.panels(
             {k: v[0] for k, v in better.items()}, truth, {k: v[1] for k, v in better.items()},
-            f"the same 1000 gradients, better samplers; floor SW2 {floor:.2f}",
+            f"the same {settings.steps} gradients, better samplers; floor SW2 {floor:.2f}",
         ),
     }  # fmt: skip
     folder = Path(settings.out_dir) / "figures"

@@ -127,11 +127,11 @@ def test_the_histogram_proposal_has_the_density_it_claims():
     torch.manual_seed(0)
     proposal = langevin.Histogram(swiss_roll.sample(2000), 0.5)
     points, area = swiss_roll.grid(0.1, 40.05)
-    assert proposal.log_q(points.float()).exp().sum().item() * area == pytest.approx(1, abs=1e-3)
+    assert proposal.log_prob(points.float()).exp().sum().item() * area == pytest.approx(1, abs=1e-3)
     x = proposal.draw(100_000)
     inside = (x[:, 0] > 0) & (x[:, 1] > 3)
     quarter = points[(points[:, 0] > 0) & (points[:, 1] > 3)].float()
-    share = proposal.log_q(quarter).exp().sum().item() * area
+    share = proposal.log_prob(quarter).exp().sum().item() * area
     assert inside.float().mean().item() == pytest.approx(share, abs=0.01)
     with pytest.raises(ValueError, match="too spread out"):
         langevin.Histogram(torch.tensor([[0.0, 0.0], [1e6, 0.0]]), 0.5)
