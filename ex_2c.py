@@ -5,7 +5,8 @@
 
 z ~ p(z|p), then mu = 10^E[x|z,p]: 300 samples of relative magnification.  Needs
 checkpoints/ex_2b.pt (shipped).  Beside each generated set stand simulated light curves of the same
-p; the simulation takes about half a minute, once (kept in --data-dir, default data/).
+p; the simulation takes about half a minute, once (kept in --data-dir, default data/), measuring
+their distances 20 seconds, unless figures/ex_2c.json has them of these very curves.
 As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
 Expect: C2ST 0.52 (0.5 is perfect) at p = 0.3; at p = 0.01, outside the trained range, 0.87.
 """
@@ -31,6 +32,7 @@ class Settings(Common):
     p: tuple = option((), "source sizes [R_E]; none: the figures and numbers of the exercise")
     n: int = option(10, "curves for each p", minimum=1, maximum=10**6)
     out: str = option("", "file for the curves of --p: .csv or .npz")
+    measure: bool = option(False, "measure distances anew, also those that ex_2c.json holds")
 
 
 def generate(p: Sequence[float], n: int, seed: int | None = None, out_dir=".", device="cpu"):
@@ -65,9 +67,9 @@ def main(argv=None) -> dict:
     if not settings.p:
         if settings.out:
             raise InputError("--out needs --p, the source sizes")
-        from common import curve_report  # SciPy and scikit-learn: seconds that --p does not need
+        from common import curve_comparison  # and the simulator, which --p does not need
 
-        return curve_report.compare(SIZES, generate, content, settings, device)
+        return curve_comparison.compare(SIZES, generate, content, settings, device)
     sizes = curve_model.as_sizes(settings.p).tolist()
     warn_outside(sizes, content["trained_p"])
     curves = generate(sizes, settings.n, settings.seed, settings.out_dir, device)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from common import (
     artifacts,
@@ -13,9 +12,7 @@ from common import (
     curve_model,
     curve_plots,
     curve_sets,
-    curve_truth,
     cvae,
-    light_curves,
 )
 from common.curve_metrics import DISTANCES
 from common.training import step_seed
@@ -126,56 +123,3 @@ def write(model, data, settings, metrics: dict, history: dict) -> dict:
     numbers = ", ".join(f"{k} {near[k]:.3f} (floor {floor[k]:.3f})" for k in near if k != "by_p")
     print(f"-ELBO {test['negative_elbo_nats']:.0f} nats a curve; {numbers}; {metrics['source']}")
     return metrics
-
-
-def compare(sizes, generate, content, settings, device) -> dict:
-    """Set generated curves of each size p beside simulated ones: figures/ex_2c*.png, ex_2c.json.
-
-    generate: `ex_2c.generate`; content: the checkpoint.  Returns the numbers.
-    """
-    n, shown = (40 if settings.smoke else 1000), 5
-    simulated = light_curves.default(settings)
-    true = curve_truth.truth(light_curves.data_folder(settings), sizes, n, simulated)
-    fake = generate(sizes, n, settings.seed, settings.out_dir, device)
-    names = ("w1", "sf", "ks", "peaks", "c2st")
-    rows = {
-        p: {
-            "model": curve_metrics.distances(fake[k], true[p][0], names),
-            "floor": curve_metrics.distances(true[p][1], true[p][0], names),
-        }
-        for k, p in enumerate(tqdm(sizes, desc="measuring", unit="p", dynamic_ncols=True))
-    }
-    trained = content["trained_p"]
-    source = f"data: {content['source']}; truth: simulated"
-    folder = Path(settings.out_dir) / "figures"
-    some, real = [part[:shown] for part in fake], [true[p][0][:shown] for p in sizes]
-    figures = {
-        "ex_2c": curve_plots.generated_and_true(sizes, some, real, trained, source),
-        "ex_2c_distances": curve_plots.distances_over_p(rows, trained, source),
-    }
-    for name, figure in figures.items():
-        print(artifacts.save_figure(folder / f"{name}.png", figure))
-    checkpoint = artifacts.find(curve_model.NAME, settings.out_dir)
-    metrics = {
-        "source": source,
-        "curves_each": n,
-        "trained_p": trained,
-        "by_p": {
-            f"{p:g}": row | features(fake[k], true[p][0]) for k, (p, row) in enumerate(rows.items())
-        },
-        "checkpoint_sha256": artifacts.sha256(checkpoint),
-        "seed": settings.seed,
-    }
-    print(artifacts.save_json(folder / "ex_2c.json", metrics))
-    return metrics
-
-
-def features(fake, real) -> dict:
-    """Return what a smaller source changes: the brightest 0.1 % and the steepest 1 % of steps."""
-
-    def both(curves):
-        step = np.abs(np.diff(curve_sets.to_log(curves), axis=1))
-        bright = float(np.quantile(curves, 0.999))
-        return {"mu_999": bright, "step_99_dex": float(np.quantile(step, 0.99))}
-
-    return {"generated": both(fake), "simulated": both(real)}

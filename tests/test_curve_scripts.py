@@ -11,7 +11,7 @@ from conftest import ROOT, run_script
 
 import ex_2c
 import ex_2d
-from common import artifacts, curve_metrics, light_curves
+from common import artifacts, curve_comparison, curve_metrics, light_curves
 from common.settings import InputError
 
 
@@ -97,6 +97,44 @@ def test_a_checkpoint_of_another_exercise_is_refused(tmp_path):
 def test_only_the_projection_imports_umap():
     code = "import sys, ex_2a, ex_2b, ex_2c, ex_2d; sys.exit('umap' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("script", ["import ex_1c as m; m.generate([2, 0])",
+                                    "import ex_2c as m; m.generate([0.3], 2)"])  # fmt: skip
+def test_drawing_loads_neither_torchs_compiler_nor_what_only_measuring_needs(script):
+    slow = "{'torch._dynamo', 'sympy', 'scipy', 'sklearn', 'numba', 'torchvision'}"
+    code = f"import sys; {script}; sys.exit(' '.join({slow} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_distances_are_measured_once_for_the_same_curves_and_anew_for_others(tmp_path, monkeypatch):
+    curves = {0.3: (np.ones((2, 300)), np.full((2, 300), 1.5), np.full((2, 300), 2.0))}
+    calls = []
+    row = {side: dict.fromkeys(curve_comparison.DISTANCES, 0.5) for side in ("model", "floor")}
+    monkeypatch.setattr(curve_comparison, "measured", lambda *three: calls.append(1) or row)
+
+    def distances(curves, **changed):
+        found = curve_comparison.distances(curves, ex_2c.Settings(out_dir=tmp_path, **changed))
+        artifacts.save_json(tmp_path / "figures/ex_2c.json", found)
+        return found["by_p"], len(calls)
+
+    assert distances(curves) == distances(curves) == ({"0.3": row}, 1)
+    assert distances(curves, measure=True)[1] == 2
+    other = {0.3: (curves[0.3][0] + 1e-7, *curves[0.3][1:])}
+    assert distances(other)[1] == 3
+    kept = json.loads((tmp_path / "figures/ex_2c.json").read_text())
+    for damage in ([], {"by_p": 1}, {"by_p": {"0.3": {}}}):
+        artifacts.save_json(tmp_path / "figures/ex_2c.json", damage and kept | damage)
+        assert distances(other)[0] == {"0.3": row}
+    assert len(calls) == 6
+
+
+def test_projections_do_not_depend_on_the_number_of_threads():
+    features = {("generated", "curves"): np.random.default_rng(0).normal(size=(60, 20))}
+    one, two = (ex_2d.projections(features, ex_2d.Settings(threads=n)) for n in (1, 2))
+    for key in one:
+        np.testing.assert_array_equal(one[key], two[key])
 
 
 def test_order_is_found_where_it_is_and_not_where_it_is_not():
