@@ -9,15 +9,21 @@ PYTHON ?= python3
 BIN    := .venv/bin
 NLL    ?= 50
 
-.PHONY: answers test faults train train-curves train-roll bench help clean
+.PHONY: answers drawn written test faults train train-curves train-roll bench help clean
 .DEFAULT_GOAL := answers
 
 answers: .venv/.answers-ready  ## set up, answer every exercise from the shipped checkpoints, make solutions.pdf
+	$(MAKE) drawn
+	$(MAKE) written
+
+drawn:
 	$(BIN)/python ex_1c.py 2023
 	$(BIN)/python ex_1c.py --examples
 	$(BIN)/python ex_2a.py
 	$(BIN)/python ex_2c.py
 	$(BIN)/python ex_2d.py
+
+written:
 	$(BIN)/python -m common.overview
 	$(BIN)/python -m common.report
 	@echo "Written: solutions.pdf (the report), figures/overview.png, figures/ex_1c*, figures/ex_2a*, ex_2c*, ex_2d*"
@@ -34,17 +40,18 @@ train: .venv/.answers-ready  ## train every model anew, then answer; NLL=5000 fo
 	$(BIN)/python -m common.judge
 	$(BIN)/python ex_1b.py --nll-samples $(NLL)
 	$(MAKE) -j2 train-curves train-roll
-	$(BIN)/python ex_3b.py
-	$(MAKE) answers
+	$(MAKE) written
 
 train-curves:
 	$(BIN)/python ex_2b.py
 	$(BIN)/python -m common.light_curves --map
+	$(MAKE) drawn
 
 train-roll:
 	for method in cd jump nce; do $(BIN)/python ex_3a.py --method $$method || exit; done
 	for eps in 0.1 0.01 0.001; do \
 	    $(BIN)/python ex_3a.py --method short-run --step-size $$eps || exit; done
+	$(BIN)/python ex_3b.py
 
 bench: .venv/.bench-ready  ## run the comparisons behind the tables
 	$(BIN)/python -m benchmarks all
