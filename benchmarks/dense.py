@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import cvae, digit_metrics, mnist, training
+from common import cvae, digit_metrics, mnist, priors, training
 from common.settings import InputError
 
 LATENT, BATCH, RATE = 64, 128, 1e-3
@@ -37,7 +37,7 @@ class Dense(nn.Module):
 def build(device="cpu", seed: int = 0) -> cvae.CVAE:
     """Build the network with the weights of `seed`."""
     torch.manual_seed(seed)
-    prior = cvae.StandardPrior(LATENT)
+    prior = priors.StandardPrior(LATENT)
     model = cvae.CVAE(Dense(ENCODER), Dense(DECODER), prior, lambda y: F.one_hot(y, 10).float())
     return model.to(device)
 

@@ -1,85 +1,22 @@
-"""Files on disk: where they are, how they are written whole or not at all, how they are read.
+"""Checkpoints, numbers and figures on disk: where they are, how they are written and read.
 
 A checkpoint is a dictionary of tensors, numbers and strings, so that it loads with
 `weights_only=True`, and carries what is needed to understand it:
 {"exercise", "settings", "weights", "metrics", "source", "torch"}.
 """
 
-import contextlib
 import hashlib
 import json
 import math
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from common import checks
+from common import checks, files
 from common.settings import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def write_whole(path: Path, write) -> Path:
-    """Call `write(temporary_path)`, then move the result to `path` in one step.
-
-    A reader, a full disk or a kill at any moment finds the old file or the new one, never half.
-    Raises InputError when the folder or the file cannot be written.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is a folder or a device; give the name of a file")
-        remove_leftovers(path)
-        handle, name = tempfile.mkstemp(".tmp", prefix_of(path), path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
-    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise InputError(f"cannot write {path}: {reason}; choose another place") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-    return path
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
-def _mark(path: Path) -> str:
-    """Return how the temporary files of `path` begin: short, and safe in a pattern."""
-    return f".{hashlib.sha256(path.name.encode()).hexdigest()[:12]}."
-
-
-def prefix_of(path: Path) -> str:
-    """Return how a temporary file or folder of `path` begins that this process makes."""
-    return f"{_mark(path)}{os.getpid()}."
-
-
-def remove_leftovers(path: Path) -> None:
-    """Delete temporary files and folders of `path` whose process is gone: killed while writing."""
-    mark = _mark(path)
-    for left in path.parent.glob(f"{mark}*.tmp"):
-        with contextlib.suppress(ValueError, OSError):
-            process = int(left.name.removeprefix(mark).split(".")[0])
-            try:
-                os.kill(process, 0)
-            except ProcessLookupError:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def save_checkpoint(path: Path, content: dict) -> Path:
@@ -88,7 +25,7 @@ def save_checkpoint(path: Path, content: dict) -> Path:
     Raises InputError when the place cannot be written.
     """
     content = {**content, "torch": str(torch.__version__)}
-    return write_whole(path, lambda temporary: torch.save(content, temporary))
+    return files.write_whole(path, lambda temporary: torch.save(content, temporary))
 
 
 def load_checkpoint(path: Path, exercise: str, made_by: str, needs: dict | None = None) -> dict:
@@ -180,7 +117,7 @@ def find(name: str, out_dir: str) -> Path:
 def save_json(path: Path, content: dict) -> Path:
     """Write `content` as sorted, indented JSON with six significant digits, whole."""
     text = json.dumps(plain(content), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return files.write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def plain(value):
@@ -224,7 +161,7 @@ def save_table(path: Path, p, curves) -> Path:
             names = ",".join(["p", *(f"mu_{k}" for k in range(curves.shape[2]))])
             return np.savetxt(file, rows, "%.6g", ",", header=names, comments="")
 
-    return write_whole(path, write)
+    return files.write_whole(path, write)
 
 
 def save_figure(path: Path, figure) -> Path:
@@ -239,7 +176,7 @@ def save_figure(path: Path, figure) -> Path:
         with open(temporary, "wb") as file:  # closed here: matplotlib forgets to on a full disk
             figure.savefig(file, format=kind, dpi="figure", metadata=stamp)
 
-    return write_whole(path, write)
+    return files.write_whole(path, write)
 
 
 def sha256(path: Path) -> str:

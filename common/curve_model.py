@@ -14,7 +14,7 @@ import math
 import numpy as np
 import torch
 
-from common import artifacts, cvae, networks
+from common import artifacts, cvae, networks, priors
 from common.settings import InputError
 
 NAME, MADE_BY = "checkpoints/ex_2b.pt", "python ex_2b.py"
@@ -38,9 +38,9 @@ def build(*, prior, components, couplings, condition, features=SAMPLES) -> cvae.
     if prior not in ("coupling", "standard") or condition not in ("value", "log"):
         raise InputError(f"prior {prior!r}, condition {condition!r}: unknown")
     if prior == "standard":
-        prior_net = cvae.StandardPrior(LATENT)
+        prior_net = priors.StandardPrior(LATENT)
     else:
-        prior_net = cvae.CouplingPrior(LATENT, max(1, components), couplings)
+        prior_net = priors.CouplingPrior(LATENT, max(1, components), couplings)
     embed = repeat_value if condition == "value" else repeat_log
     encoder = networks.OneHidden(features, REPEATS, HIDDEN, 2 * LATENT)
     decoder = networks.MeanAndDeviation(
@@ -123,7 +123,7 @@ def jacobian(x: torch.Tensor) -> torch.Tensor:
 def _gaussian(square, log_deviation):
     """Return log N summed over 300 samples with one standard deviation: square error (n,)."""
     log_deviation = log_deviation.clamp(-9.0, 3.0)
-    each = -log_deviation - 0.5 * cvae.LOG_2PI
+    each = -log_deviation - 0.5 * priors.LOG_2PI
     return SAMPLES * each - 0.5 * square * (-2 * log_deviation).exp()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common import artifacts, light_curves
+from common import files, light_curves
 
 RECIPE = (
     "kappa",
@@ -59,7 +59,7 @@ def truth(folder, sizes, n: int, settings) -> dict:
                 )
                 bar.update()
     curves = np.stack([found[p] for p in sizes])
-    artifacts.write_whole(path, lambda temporary: _savez(temporary, recipe, curves))
+    files.write_whole(path, lambda temporary: _savez(temporary, recipe, curves))
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common import artifacts, cvae, networks
+from common import artifacts, cvae, networks, priors
 from common.settings import InputError
 
 CLASSES, PIXELS = 10, 784
@@ -51,10 +51,10 @@ def build(*, network, width, channels, latent, prior, components) -> cvae.CVAE:
         encoder = networks.ResidualMLP(PIXELS, CLASSES, width, 1, 2 * latent)
         decoder = networks.ResidualMLP(latent, CLASSES, width, 1, PIXELS)
     if prior == "standard":
-        prior_net = cvae.StandardPrior(latent)
+        prior_net = priors.StandardPrior(latent)
     else:
         count = 1 if prior == "gaussian" else components
-        prior_net = cvae.ClassMixturePrior(CLASSES, latent, count)
+        prior_net = priors.ClassMixturePrior(CLASSES, latent, count)
     model = cvae.CVAE(encoder, decoder, prior_net, lambda y: F.one_hot(y, CLASSES).float())
     return model.to(memory_format=torch.channels_last)
 
@@ -114,7 +114,7 @@ def own_random_numbers(seed: int | None, device):
 def draw(model: cvae.CVAE, labels: torch.Tensor, temperature: float = 1.0, batch: int = 1000):
     """Draw z ~ p(z|y) and return E[x|z,y] for each label: (n,) -> (n, 28, 28) float32 in [0, 1].
 
-    temperature: see `cvae.ClassMixturePrior.sample`; 1 is the model itself.
+    temperature: see `priors.ClassMixturePrior.sample`; 1 is the model itself.
     """
     device = next(model.parameters()).device
     images = []

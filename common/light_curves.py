@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common import artifacts, curve_plots, locks, microlensing, processes, runtime
+from common import artifacts, curve_plots, files, locks, microlensing, processes, runtime
 from common.settings import Common, InputError, option, parse
 
 MAP, SAME_FIELD, OTHER_FIELD = "12345", "12346", "12347"
@@ -114,7 +114,7 @@ def _simulate(folder, settings: Settings) -> None:
                     bar.update()
     processes.wait()
     if processes.leads():
-        artifacts.write_whole(folder / "labels.dat", lambda path: path.write_text(labels))
+        files.write_whole(folder / "labels.dat", lambda path: path.write_text(labels))
     processes.wait()
 
 
@@ -142,7 +142,7 @@ def write(folder, map_id: str, disc: int, curves) -> Path:
     """Write light curves (n, 300) as {map_id}/{disc:02d}.dat: comma separated, six decimals."""
     row = ",".join(["%.6f"] * curves.shape[1])
     text = "\n".join([row % tuple(curve) for curve in curves.tolist()]) + "\n"
-    return artifacts.write_whole(
+    return files.write_whole(
         Path(folder) / map_id / f"{disc:02d}.dat", lambda path: path.write_text(text)
     )
 

@@ -4,10 +4,8 @@ import hashlib
 import http.client
 import math
 import os
-import shutil
 import socket
 import sys
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common import artifacts, processes
+from common import files, processes
 from common.settings import InputError
 
 MNIST = "MNIST"
@@ -169,23 +167,17 @@ def as_torchvision(data: Digits):
 
 def _download(root: Path) -> bool:
     """Download MNIST into root/MNIST, whole or not at all; torchvision verifies the checksums."""
-    temporary = None
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        artifacts.remove_leftovers(root / "MNIST")
-        temporary = Path(tempfile.mkdtemp(".tmp", artifacts.prefix_of(root / "MNIST"), root))
-        with _patience(seconds=15):
-            _torchvision_mnist()(root=str(temporary), train=True, download=True)
-        target = root / "MNIST" / "raw"
-        target.mkdir(parents=True, exist_ok=True)
-        for name in RAW:
-            os.replace(temporary / "MNIST" / "raw" / name, target / name)
+        with files.temporary_folder(root / "MNIST") as temporary:
+            with _patience(seconds=15):
+                _torchvision_mnist()(root=str(temporary), train=True, download=True)
+            target = root / "MNIST" / "raw"
+            target.mkdir(parents=True, exist_ok=True)
+            for name in RAW:
+                os.replace(temporary / "MNIST" / "raw" / name, target / name)
         return True
     except (OSError, RuntimeError, EOFError, http.client.HTTPException):
         return False  # no network, no mirror, wrong checksum, no space
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

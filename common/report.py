@@ -10,18 +10,19 @@ run: fonts are those of the typst package, and the date is the one in solutions.
 Takes seconds.
 """
 
+import contextlib
 import json
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import typst
 
-from common import artifacts, runtime
+from common import artifacts, files, runtime
 from common.settings import Common, InputError, parse
 
+NAME = "solutions.pdf"
 TEXT = ("solutions.typ", "report")  # what is compiled: a file, and the folder that it includes
 # JSONs whose checkpoint has another name than they have
 SPEAKS_OF = {"ex_1c": "ex_1b", "ex_2c": "ex_2b", "ex_2d": "ex_2b"}
@@ -91,8 +92,7 @@ def gather(folder: Path, out_dir: str) -> None:
 
 def compiled(out_dir: str = ".") -> bytes:
     """Return the report as PDF; see `gather` for `out_dir` and what is refused."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with _folder(Path(out_dir) / NAME) as folder:
         gather(folder, out_dir)
         try:
             compiler = typst.Compiler(folder / TEXT[0], root=folder, ignore_system_fonts=True)
@@ -103,12 +103,21 @@ def compiled(out_dir: str = ".") -> bytes:
             raise InputError(f"{TEXT[0]} does not compile: {what}") from error
 
 
+@contextlib.contextmanager
+def _folder(path: Path):
+    try:
+        with files.temporary_folder(path) as folder:
+            yield folder
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+
+
 def main(argv=None) -> dict:
     """Compile the report and write it, whole."""
     settings = parse(Settings, __doc__, argv)
     content = compiled(settings.out_dir)
-    path = Path(settings.out_dir) / "solutions.pdf"
-    print(artifacts.write_whole(path, lambda temporary: temporary.write_bytes(content)))
+    path = Path(settings.out_dir) / NAME
+    print(files.write_whole(path, lambda temporary: temporary.write_bytes(content)))
     return {"file": str(path), "bytes": len(content)}
 
 

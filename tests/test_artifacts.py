@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from common import artifacts, judge, mnist, runtime
+from common import artifacts, files, judge, mnist, runtime
 from common.settings import Common, InputError, option, parse
 
 
@@ -20,12 +20,12 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(InputError, match="No space left"):
-        artifacts.write_whole(path, half)
+        files.write_whole(path, half)
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
-    mark = artifacts._mark(tmp_path / "a.json")
+    mark = files._mark(tmp_path / "a.json")
     dead, living = tmp_path / f"{mark}999999999.x.tmp", tmp_path / f"{mark}{os.getpid()}.x.tmp"
     dead.touch()
     living.touch()
@@ -37,7 +37,7 @@ def test_json_is_sorted_rounded_and_never_nan(tmp_path):
     content = {"b": float("nan"), "a": torch.tensor([1 / 3]), 1: (True, None, 2)}
     text = artifacts.save_json(tmp_path / "a.json", content).read_text()
     assert json.loads(text) == {"1": [True, None, 2], "a": [0.333333], "b": None}
-    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o666 & ~artifacts._umask()
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o666 & ~files._umask()
 
 
 def test_checkpoints_come_back_and_know_their_exercise(tmp_path):
@@ -109,7 +109,7 @@ def test_weights_that_do_not_fit_name_the_file_and_the_command(tmp_path):
 
 def test_a_long_name_and_one_with_stars_can_be_written(tmp_path):
     for name in ("x" * 250 + ".txt", "**[a].txt"):
-        path = artifacts.write_whole(tmp_path / name, lambda temporary: temporary.write_text("x"))
+        path = files.write_whole(tmp_path / name, lambda temporary: temporary.write_text("x"))
         assert path.read_text() == "x"
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from common import curve_model, cvae
+from common import curve_model, priors
 from common.settings import InputError
 
 SHAPE = {"prior": "coupling", "components": 3, "couplings": 3, "condition": "value"}
@@ -21,13 +21,13 @@ def lively(module, scale=0.3):
 
 
 def test_couplings_are_inverted_exactly():
-    prior = lively(cvae.CouplingPrior(32, 4).double())
+    prior = lively(priors.CouplingPrior(32, 4).double())
     z, y = torch.randn(50, 32).double(), torch.rand(50).double() * 5 + 0.01
     torch.testing.assert_close(prior.from_base(prior.to_base(z, y)[0], y), z)
 
 
 def test_the_log_determinant_is_that_of_the_jacobian():
-    prior = lively(cvae.CouplingPrior(6, 2).double())
+    prior = lively(priors.CouplingPrior(6, 2).double())
     y = torch.tensor([0.3]).double()
     z = torch.randn(6).double()
     matrix = torch.autograd.functional.jacobian(lambda v: prior.to_base(v[None], y)[0][0], z)
@@ -37,7 +37,7 @@ def test_the_log_determinant_is_that_of_the_jacobian():
 
 @pytest.mark.parametrize("p", [0.1, 2.0])
 def test_the_prior_integrates_to_one(p):
-    prior = lively(cvae.CouplingPrior(2, 3), 0.1)
+    prior = lively(priors.CouplingPrior(2, 3), 0.1)
     line = torch.linspace(-15, 15, 1501)
     grid = torch.cartesian_prod(line, line)
     with torch.no_grad():
@@ -47,7 +47,7 @@ def test_the_prior_integrates_to_one(p):
 
 def test_samples_of_the_prior_have_its_density():
     """E[log p] over samples is that over the density: minus the entropy, by quadrature."""
-    prior = lively(cvae.CouplingPrior(2, 3), 0.1)
+    prior = lively(priors.CouplingPrior(2, 3), 0.1)
     line = torch.linspace(-15, 15, 1501)
     grid = torch.cartesian_prod(line, line)
     with torch.no_grad():

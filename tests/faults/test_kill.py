@@ -33,9 +33,10 @@ RUNS = {  # module, arguments, the file whose bytes or weights must be those of 
     "ex_3a": (["ex_3a", *SMOKE], "checkpoints/ex_3a_cd.pt"),
     "ex_1c": (["ex_1c", "2023", "--examples", *SMOKE], "figures/ex_1c.png"),
     "ex_2a": (["ex_2a", *SMOKE], "figures/ex_2a.png"),
+    "report": (["common.report", "--out-dir", "."], "solutions.pdf"),
 }
-KILLS = {"ex_1b": (0, 60), "simulation": (0, 40), "ex_2b": (0, 40), "ex_3a": (0, 30),
-         "ex_1c": (0, 15), "ex_2a": (8, 15)}  # fmt: skip
+KILLS = {"ex_1b": (0, 55), "simulation": (0, 40), "ex_2b": (0, 40), "ex_3a": (0, 25),
+         "ex_1c": (0, 15), "ex_2a": (8, 10), "report": (0, 15)}  # fmt: skip
 
 
 def start(arguments, folder: Path) -> int:
@@ -78,6 +79,8 @@ def check_whole(folder: Path) -> None:
             json.loads(path.read_text())
         elif path.suffix == ".png":
             assert imread(path).size
+        elif path.suffix == ".pdf":
+            assert path.read_bytes().startswith(b"%PDF") and b"%%EOF" in path.read_bytes()[-20:]
         else:
             assert path.read_text().endswith("\n"), path
 
