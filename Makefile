@@ -34,7 +34,7 @@ test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 
 faults: .venv/.tests-ready  ## run the long fault campaign and print what was tried and what survived
 	rm -f tests/faults/results.json
-	FAULTS=long $(BIN)/python -m pytest tests/faults
+	FAULTS=long $(BIN)/python -m pytest -n auto --dist worksteal tests/faults
 
 train: .venv/.answers-ready  ## train every model anew, then answer; NLL=5000 for the reported bound of 1(b), minutes more
 	$(MAKE) -j2 trained

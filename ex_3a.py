@@ -80,7 +80,6 @@ def main(argv=None) -> dict:
     path = Path(settings.out_dir) / f"checkpoints/{name}.pt"
     print(artifacts.save_checkpoint(path, content | {"metrics": metrics}))
     metrics["checkpoint_sha256"] = artifacts.sha256(path)
-    metrics["recipe"] = ebm_training.recipe_of(settings)
     print(artifacts.save_json(Path(settings.out_dir) / f"figures/{name}.json", metrics))
     kl = f"KL(data || model) = {metrics['kl_nats']:.4f} nats" if exact else "no exact KL"
     print(f"{name}: {kl}, log Z = {metrics['log_z']:.3f}, {history['seconds']:.0f} s; {source}")

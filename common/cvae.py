@@ -91,13 +91,15 @@ def importance_weighted_nll(model, x, y, samples, rows=1000, bfloat16=False) -> 
     """
     mu, logvar = model.encode(x, y)
     log_sum = torch.full((len(x),), -math.inf, device=x.device)
-    for i in range(len(x)):
-        for k in [rows] * (samples // rows) + [samples % rows] * (samples % rows > 0):
-            m, v, c = mu[i].expand(k, -1), logvar[i].expand(k, -1), y[i].expand(k)
-            z = reparameterise(m, v)  # (k, latent)
-            with autocast(z.device, bfloat16):
-                logits = model.decode(z, c)  # (k, pixels)
-            log_p = logits @ x[i] - F.softplus(logits).sum(1)  # sum_i x_i l_i - log(1 + exp l_i)
-            log_w = log_p + model.prior.log_prob(z, c) - gaussian_log_density(z, m, v)
-            log_sum[i] = torch.logaddexp(log_sum[i], log_w.logsumexp(0))
+    with autocast(x.device, bfloat16):  # here: the weights are rounded once
+        for i, one in enumerate(y.split(1)):
+            for k in [rows] * (samples // rows) + [samples % rows] * (samples % rows > 0):
+                m, v = mu[i].expand(k, -1), logvar[i].expand(k, -1)
+                z = reparameterise(m, v)  # (k, latent)
+                logits = model.decode(z, one.expand(k))  # (k, pixels)
+                with torch.autocast(x.device.type, enabled=False):
+                    log_p = logits @ x[i] - F.softplus(logits).sum(1)  # x l - log(1 + exp l)
+                    log_p = log_p + model.prior.log_prob(z, one)
+                log_w = log_p - gaussian_log_density(z, m, v)
+                log_sum[i] = torch.logaddexp(log_sum[i], log_w.logsumexp(0))
     return math.log(samples) - log_sum

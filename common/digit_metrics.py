@@ -63,7 +63,7 @@ def latent_use(model, images, labels, seed: int = 0) -> dict:
     }
 
 
-def nll(model, images, labels, samples: int, seed: int = 0, every: int = 50) -> dict:
+def nll(model, images, labels, samples: int, seed: int = 0, every: int = 100) -> dict:
     """Bound -log p(x|y) by `samples` importance samples for each image: nats per digit.
 
     images (n, 28, 28) uint8, binarised once.  Where bfloat16 products are fast, decoding is done in

@@ -1,6 +1,6 @@
 """Conditional priors p(z|y): standard, a Gaussian mixture for each class, a flow for a number y.
 
-Each has log_prob(z, y) (n,), marginal_log_prob or variance where it is known, and sample(y).
+Each has log_prob(z, y) and sample(y); those of digits marginal_log_prob and variance, too.
 """
 
 import itertools
@@ -50,21 +50,23 @@ class ClassMixturePrior(nn.Module):
         self.logits = nn.Parameter(torch.zeros(classes, components))
 
     def log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return log p(z|y): z (n, latent), y (n,) int64 -> (n,) nats.
+        """Return log p(z|y): z (n, latent), y (n,) int64, or (1,) for all z -> (n,) nats.
 
         The exponents -(z - m)^2 / 2 s^2 of all classes and components are one matrix product in
         (z^2, z); that is several times faster than (n, components, latent) differences.
         """
-        classes, components, latent = self.means.shape
-        logvars = self.logvars.clamp(-8, 4)
+        means, logvars, weights = self.means, self.logvars.clamp(-8, 4), self.logits.log_softmax(1)
+        if len(y) == 1:  # no other class is needed
+            means, logvars, weights, y = means[y], logvars[y], weights[y], torch.zeros_like(y)
+        classes, components, latent = means.shape
         precision = (-logvars).exp()
-        quadratic = torch.cat([-0.5 * precision, self.means * precision], 2)
+        quadratic = torch.cat([-0.5 * precision, means * precision], 2)
         quadratic = quadratic.view(-1, 2 * latent).t()  # (2 latent, classes components)
-        constant = -0.5 * (logvars + self.means**2 * precision + LOG_2PI).sum(2)
-        constant = (constant + self.logits.log_softmax(1)).view(-1)
+        constant = -0.5 * (logvars + means**2 * precision + LOG_2PI).sum(2)
+        constant = (constant + weights).view(-1)
         joint = torch.addmm(constant, torch.cat([z * z, z], 1), quadratic)
         joint = joint.view(len(z), classes, components)  # log w_k N_k for every class
-        own = joint.gather(1, y.view(-1, 1, 1).expand(-1, 1, components)).squeeze(1)
+        own = joint.gather(1, y.view(-1, 1, 1).expand(len(z), 1, components)).squeeze(1)
         return own.logsumexp(1)
 
     def marginal_log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -124,8 +126,8 @@ class CouplingPrior(nn.Module):
         return s.tanh(), t
 
     def to_base(self, z: torch.Tensor, y: torch.Tensor):
-        """Return (u, log |det du/dz|): z (n, latent), y (n,) -> (n, latent), (n,)."""
-        log_y = self._log(y)
+        """Return (u, log |det du/dz|): z (n, latent), y (n,) or (1,) -> (n, latent), (n,)."""
+        log_y = self._log(y).expand(len(z), 1)
         shift, scale = self.affine(log_y).chunk(2, 1)
         c = self.embedding(log_y)  # (n, 8)
         z, log_det = (z - shift) * (-scale).exp(), -scale.sum(1)
@@ -149,7 +151,7 @@ class CouplingPrior(nn.Module):
         return u * scale.exp() + shift
 
     def log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return log p(z|y): z (n, latent), y (n,) > 0 -> (n,) nats."""
+        """Return log p(z|y): z (n, latent), y (n,) > 0, or (1,) for all z -> (n,) nats."""
         u, log_det = self.to_base(z, y)
         return self.base.log_prob(u, torch.zeros_like(y, dtype=torch.int64)) + log_det
 

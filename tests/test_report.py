@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import shutil
 import warnings
@@ -10,7 +11,7 @@ import pypdf
 import pytest
 from conftest import ROOT, run_script
 
-from common import artifacts, report
+from common import artifacts, ebm_training, report
 from common.settings import InputError
 
 LABELS = ("1(a)", "1(b)", "1(c)", "2(a)", "2(b)", "2(c)", "2(d)", "3(a)", "3(b)")
@@ -237,3 +238,10 @@ def test_training_anew_needs_no_comparisons(copy, text):
     other = " ".join(" ".join(page.extract_text() for page in pages).split())
     shown = "three sampling seeds"
     assert shown in text and shown not in other and "FD is" in other
+
+
+@pytest.mark.parametrize("method, called", [("cd", "cd"), ("jump", "jump"), ("short-run", "short")])
+def test_the_weights_of_l2_in_the_text_are_those_of_the_code(method, called):
+    first, last = (round(math.log10(v)) for v in ebm_training.RECIPES[method]["l2"])
+    text = (ROOT / "report/exercise_3.typ").read_text(encoding="utf-8")
+    assert f"from $10^({first})$ to $10^({last})$ ({called})" in text
