@@ -45,7 +45,7 @@ ROLLS := roll-cd roll-jump roll-nce roll-0.1 roll-0.01 roll-0.001
 trained: digits curves roll drawn-anew
 digits:
 	$(BIN)/python -m common.judge
-	$(BIN)/python ex_1b.py --nll-samples $(NLL)
+	$(BIN)/python ex_1b.py --nll-samples $(NLL) --nll-every 100
 curves:
 	$(BIN)/python ex_2b.py
 	$(BIN)/python -m common.light_curves --map

@@ -51,6 +51,7 @@ class Settings(Common):
     weight_decay: float = option(0.1, "of the networks, decoupled (AdamW)", minimum=0.0)
     shifted: float = option(0.5, "share of batches moved by a pixel", minimum=0.0, maximum=1.0)
     nll_samples: int = option(5000, "samples a test digit", minimum=1, maximum=10**6, smoke=10)
+    nll_every: int = option(1, "digits for each that is in float32, not bfloat16", minimum=1)
     resume: bool = option(False, "go on with the interrupted training of the same settings")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks import dense
 from benchmarks.timing import row
@@ -108,6 +109,8 @@ def drawn(found: dict) -> Figure:
     for column, (name, axis) in zip(axes.T, found.items(), strict=True):
         for plot, key, unit in ((column[0], "seconds", "s"), (column[1], "peak_mb", "MB")):
             plot.loglog(axis["sizes"], axis[key], "ko-", ms=3)
+            for side in (plot.xaxis, plot.yaxis):
+                side.set_minor_formatter(NullFormatter())  # they would overlap
             plot.axvline(axis["used"], color="0.6", ls=":")
             plot.set_title(f"{key.split('_')[0]} ~ size^{axis['exponent_' + key]:.2f}", fontsize=8)
             plot.set(xlabel=name, ylabel=f"[{unit}]")

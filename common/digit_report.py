@@ -16,7 +16,7 @@ def measure(model, data: mnist.Digits, critic, recipe, settings, history) -> dic
     """
     found = measured(model, data, critic, recipe, settings, history) if processes.leads() else {}
     test = (data.test_images, data.test_labels)
-    nll = digit_metrics.nll(model, *test, settings.nll_samples, seed=settings.seed)
+    nll = digit_metrics.nll(model, *test, settings.nll_samples, settings.seed, settings.nll_every)
     return found | {"test_nll": nll}
 
 

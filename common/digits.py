@@ -24,7 +24,7 @@ def shape_of(settings) -> dict:
 
 def identity(settings, data) -> dict:
     """Return what makes two trainings on digits `data` the same, for --resume."""
-    free = ("resume", "device", "threads", "data_dir", "out_dir", "nll_samples")
+    free = ("resume", "device", "threads", "data_dir", "out_dir", "nll_samples", "nll_every")
     same = {name: value for name, value in asdict(settings).items() if name not in free}
     return same | {"source": data.source, "digits": len(data.train_images)}
 

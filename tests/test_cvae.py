@@ -200,16 +200,14 @@ def test_bfloat16_products_change_the_bound_by_less_than_a_thousandth():
     not runtime.fast_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions here"
 )
 def test_the_bound_in_bfloat16_is_that_in_float32_and_is_corrected(monkeypatch):
-    """The same z: each digit within 0.05 nats; corrected on every digit, the mean is float32's."""
+    """The same z: the mean, corrected on half of the digits, is within 0.02 nats."""
     model, labels = small_model(), torch.arange(20) % 10
     images = (255 * some_digits(20)[0]).to(torch.uint8).view(-1, 28, 28)
-    every, some = (digit_metrics.nll(model, images, labels, 200, every=k) for k in (1, 10))
+    exact, some = (digit_metrics.nll(model, images, labels, 200, every=k) for k in (1, 2))
+    assert "images_in_float32" not in exact and some["images_in_float32"] == 10
+    assert 0 < abs(some["nll_nats"] - exact["nll_nats"]) < 0.02
     monkeypatch.setattr(runtime, "fast_bfloat16", lambda device: False)
-    exact = digit_metrics.nll(model, images, labels, 200)
-    assert (exact["images_in_float32"], some["images_in_float32"]) == (20, 2)
-    assert every["nll_nats"] == pytest.approx(exact["nll_nats"], abs=1e-4)
-    assert some["nll_nats"] == pytest.approx(exact["nll_nats"], abs=0.05)
-    assert 0 < abs(some["float32_less_bfloat16_nats"]) < 0.05
+    assert digit_metrics.nll(model, images, labels, 200, every=2) == exact
 
 
 ABSURD = [
