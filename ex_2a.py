@@ -8,7 +8,7 @@
 x: 300 samples of log10 relative magnification; p: size of the source in R_E, repeated 32 times at
 the input of both networks; z: 32 latents; one hidden layer of 128 units (SiLU) in each network;
 sd(p): learned, a function of p alone (1 -> 16 -> 1).
-The prior p(z|p) is learned (--prior coupling, the default; see common/cvae.py) or N(0, I)
+The prior p(z|p) is learned (--prior coupling, the default; see common/priors.py) or N(0, I)
 (--prior standard, the literal one).  Needs nothing; takes a second.
 Expect: encoder 50,880 parameters, decoder 47,020 and 49 for sd(p).
 """

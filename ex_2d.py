@@ -62,7 +62,9 @@ def projections(features: dict, settings) -> dict:
     As many at a time as there are threads to use.
     """
     keys = [(method, *key) for key in features for method in ("UMAP", "t-SNE")]
-    at_once = Parallel(n_jobs=settings.threads or runtime.available_cores(), return_as="generator")
+    at_once = Parallel(
+        n_jobs=settings.threads or runtime.available_cores(), max_nbytes=None, return_as="generator"
+    )
     maps = at_once(delayed(projection)(k[0], features[k[1:]], settings.seed) for k in keys)
     bar = tqdm(maps, desc="projecting", total=len(keys), unit="map", dynamic_ncols=True)
     pairs = zip(keys, bar, strict=True)

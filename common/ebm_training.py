@@ -82,7 +82,10 @@ class Jumping:
 
     def __init__(self, model, data, recipe):
         self.model, self.data, self.recipe, self.updates = model, data, recipe, 0
-        self.proposal = langevin.Histogram(data)
+        try:
+            self.proposal = langevin.Histogram(data)
+        except ValueError as error:
+            raise InputError(f"{error}; scale the data, or use --method cd") from error
         self.chains = draw(data, recipe["batch"])
 
     @torch.no_grad()

@@ -139,7 +139,7 @@ class CouplingPrior(nn.Module):
         return z, log_det
 
     def from_base(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Invert `to_base`: u (n, latent), y (n,) -> z (n, latent)."""
+        """Invert `to_base`: u (n, latent), y (n,), not (1,) -> z (n, latent)."""
         log_y = self._log(y)
         shift, scale = self.affine(log_y).chunk(2, 1)
         c = self.embedding(log_y)  # (n, 8)

@@ -108,8 +108,9 @@ def _folder(path: Path):
     try:
         with files.temporary_folder(path) as folder:
             yield folder
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    except OSError as error:  # shutil.Error has no reason of its own
+        what = " ".join(str(error).split())[:300]
+        raise InputError(f"cannot gather or write {path}: {what}; mend it there") from error
 
 
 def main(argv=None) -> dict:

@@ -111,7 +111,7 @@ def test_drawing_loads_neither_torchs_compiler_nor_what_only_measuring_needs(scr
 def test_distances_are_measured_once_for_the_same_curves_and_anew_for_others(tmp_path, monkeypatch):
     curves = {0.3: (np.ones((2, 300)), np.full((2, 300), 1.5), np.full((2, 300), 2.0))}
     calls = []
-    row = {side: dict.fromkeys(curve_comparison.DISTANCES, 0.5) for side in ("model", "floor")}
+    row = {part: dict.fromkeys(names, 0.5) for part, names in curve_comparison.HOLDS.items()}
     monkeypatch.setattr(curve_comparison, "measured", lambda *three: calls.append(1) or row)
 
     def distances(curves, **changed):
@@ -124,10 +124,10 @@ def test_distances_are_measured_once_for_the_same_curves_and_anew_for_others(tmp
     other = {0.3: (curves[0.3][0] + 1e-7, *curves[0.3][1:])}
     assert distances(other)[1] == 3
     kept = json.loads((tmp_path / "figures/ex_2c.json").read_text())
-    for damage in ([], {"by_p": 1}, {"by_p": {"0.3": {}}}):
+    for damage in ([], {"by_p": 1}, {"by_p": {"0.3": {}}}, {"by_p": {"0.3": row, "1": row}}):
         artifacts.save_json(tmp_path / "figures/ex_2c.json", damage and kept | damage)
         assert distances(other)[0] == {"0.3": row}
-    assert len(calls) == 6
+    assert len(calls) == 7
 
 
 def test_projections_do_not_depend_on_the_number_of_threads():

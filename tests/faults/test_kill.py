@@ -71,7 +71,9 @@ def finish(arguments, folder: Path) -> None:
 
 def check_whole(folder: Path) -> None:
     """Read every file below `folder` that has its final name; raise for one that is not whole."""
-    for path in [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".tmp"]:
+    for path in [p for p in folder.rglob("*") if p.is_file()]:
+        if any(part.endswith(".tmp") for part in path.relative_to(folder).parts):
+            continue
         if path.suffix == ".pt":
             checks.archive(path)
             torch.load(path, weights_only=True)
