@@ -205,7 +205,7 @@ def test_the_bound_in_bfloat16_is_that_in_float32_and_is_corrected(monkeypatch):
     images = (255 * some_digits(20)[0]).to(torch.uint8).view(-1, 28, 28)
     exact, some = (digit_metrics.nll(model, images, labels, 200, every=k) for k in (1, 2))
     assert "images_in_float32" not in exact and some["images_in_float32"] == 10
-    assert 0 < abs(some["nll_nats"] - exact["nll_nats"]) < 0.02
+    assert some["nll_nats"] == pytest.approx(exact["nll_nats"], abs=0.02)
     monkeypatch.setattr(runtime, "fast_bfloat16", lambda device: False)
     assert digit_metrics.nll(model, images, labels, 200, every=2) == exact
 
