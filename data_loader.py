@@ -185,8 +185,9 @@ def _bytes(path) -> bytes:
 
 
 def _text(path) -> str:
+    """Return the text with every kind of line end as \\n: a lone \\r is one, too, not a space."""
     try:
-        return _bytes(path).decode("utf-8-sig")
+        return _bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         packed = " but packed: gunzip it first" if error.object[:2] == b"\x1f\x8b" else ""

@@ -40,6 +40,14 @@ def test_every_digit_comes_back(folder):
     assert x["12345_05"].dtype == y["12345_05"].dtype == np.float64
 
 
+def test_a_lone_carriage_return_ends_a_line(folder):
+    for path in (folder / "labels.dat", folder / "12345/05.dat"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+    x, y = data_loader.dataloader(folder)
+    np.testing.assert_array_equal(x["12345_05"], curves())
+    assert list(y) == ["12345_05", "12345_25"]
+
+
 def test_columns_are_found_by_name_and_white_space_is_free(folder):
     text = "\ufeff\r\np\tdisc_id note s g k map_id\r\n\r\n0.195695\t5 x 0 0.3 0.4 12345\r\n\r\n"
     (folder / "labels.dat").write_bytes(text.encode())
@@ -56,6 +64,7 @@ LABELS = {
     "map_id disc_id k g s\n12345 5 1 1 1": "line 1: the header needs the column p once",
     f"{HEADER} p\n12345 5 1 1 1 1 1": "line 1: the header needs the column p once",
     f"{HEADER}\n12345 5 1 1 1": "line 2: 5 values under 6",
+    f"{HEADER}\n12345\r5 1 1 1 1": "line 2: 1 values under 6",
     f"{HEADER}\n\n12345 5 1 x 1 1": "line 3: g = 'x' is not a finite",
     f"{HEADER}\n12345 5 1 1 nan 1": "line 2: s = 'nan' is not a finite",
     f"{HEADER}\n12345 5 1 1 1 1e999": "line 2: p = '1e999' is not a finite",
