@@ -1,6 +1,7 @@
 """The training loop: resumed runs equal uninterrupted ones, signals and bad numbers end cleanly."""
 
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -144,3 +145,13 @@ def test_ex_1b_stopped_and_killed_in_mid_epoch_resumes_to_the_same_weights(tmp_p
     for key, value in whole.items():
         assert torch.equal(value, resumed[key]), key
     assert not list(cut.rglob("*.tmp")) and not list(cut.rglob("*.resume.pt"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc only")
+def test_freed_memory_is_kept_and_numbers_stay(tmp_path):
+    code = "import sys, torch; from common import runtime; {}; torch.manual_seed(0); "
+    code += "torch.set_num_threads(1); x = torch.randn(512, 512); print([float((x @ x).sum()), "
+    code += "float(torch.nn.functional.silu(x).sum())])"
+    outputs = [run_script(["-c", code.format(first)], tmp_path).stdout
+               for first in ("pass", "assert runtime.keep_freed_memory()")]  # fmt: skip
+    assert outputs[0] and outputs[0] == outputs[1]

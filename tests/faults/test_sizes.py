@@ -7,6 +7,8 @@ from faults.campaign import long_only
 
 PEAK = """
 import resource, sys
+from common import runtime, settings
+runtime.start(settings.Common())
 {code}
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
