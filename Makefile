@@ -43,16 +43,15 @@ train: .venv/.answers-ready  ## train every model anew, then answer; NLL=5000 EV
 	$(MAKE) written
 
 # What needs what, so that two can run at a time; the longest chain comes first.  The digits use all
-# cores, their threads sleeping while they wait; the small networks of exercises 2 and 3 do not gain
-# from a second one, and take what the digits leave.
-DIGITS := OMP_WAIT_POLICY=passive $(BIN)/python
+# cores; the small networks of exercises 2 and 3 do not gain from a second one, and run at low
+# priority, since one that is in the way of the digits' threads makes both of them wait.
 SMALL := nice -n 19 $(BIN)/python
 ONE := --threads 1
 ROLLS := roll-cd roll-jump roll-nce roll-0.1 roll-0.01 roll-0.001
 trained: digits curves roll drawn-anew
 digits:
-	$(DIGITS) -m common.judge
-	$(DIGITS) ex_1b.py --nll-samples $(NLL) --nll-every $(EVERY)
+	$(BIN)/python -m common.judge
+	$(BIN)/python ex_1b.py --nll-samples $(NLL) --nll-every $(EVERY)
 curves:
 	$(SMALL) ex_2b.py $(ONE)
 	$(SMALL) -m common.light_curves --map $(ONE)
