@@ -1,9 +1,9 @@
-"""Energy-based model p(x) = exp(f(x)) / Z in two dimensions: network, Z by quadrature, training.
+"""Energy-based model p(x) = exp(f(x)) / Z in two dimensions: network, and Z by quadrature.
 
     grad log-likelihood = E_data[grad f] - E_model[grad f]
 
 Contrastive divergence puts chains that start at data (or persist) in place of the model's samples
-(Hinton 2002; Tieleman 2008).  The methods of `train` differ in nothing but their negatives.
+(Hinton 2002; Tieleman 2008): see `ebm_training`.
 """
 
 import itertools

@@ -1,4 +1,7 @@
-"""Samplers that spend as many gradients as the protocol of exercise 3(b), but better."""
+"""Samplers that spend as many gradients as the protocol of exercise 3(b), but better.
+
+Each takes one or a few more for its start; a jump needs log p only, twice.
+"""
 
 import torch
 

@@ -175,7 +175,7 @@ def fitted_noise(points: torch.Tensor) -> float | None:
     """Return the noise of greatest likelihood, or None if `points` (n, 2) are not on the roll.
 
     On the roll: no point farther from the spiral than six noises, and the nearest t even (total
-    variation over 20 bins below 0.25 for many points, with room for the scatter of few).
+    variation over 20 bins below 0.15 + 1.5 / sqrt(n): room for the scatter of few).
     """
     t, distance = nearest(points)
     guess = distance.square().mean().sqrt().item()

@@ -245,3 +245,14 @@ def test_the_weights_of_l2_in_the_text_are_those_of_the_code(method, called):
     first, last = (round(math.log10(v)) for v in ebm_training.RECIPES[method]["l2"])
     text = (ROOT / "report/exercise_3.typ").read_text(encoding="utf-8")
     assert f"from $10^({first})$ to $10^({last})$ ({called})" in text
+
+
+@pytest.mark.parametrize("method", ebm_training.RECIPES)
+def test_the_settings_in_the_text_are_those_of_the_code(method):
+    text = (ROOT / "report/exercise_3.typ").read_text(encoding="utf-8")
+    recipe = ebm_training.RECIPES[method]
+    first = "".join(f", [{recipe[key]:g}]" for key in ("steps", "batch", "rate"))
+    row = re.search(re.escape(f"[{method.removesuffix('-run')}]{first}") + ".*", text)
+    assert row and row[0].endswith(f"[{recipe['average']:g}],")
+    if method in ("cd", "jump"):
+        assert f"[{recipe['chain']}" in row[0] and f"[{recipe['eps']:g}]" in row[0]
