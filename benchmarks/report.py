@@ -48,13 +48,15 @@ def figure(everything: dict) -> Figure:
         axis.plot(middle, height, "ko" if middle >= 1 else "wo", mec="k")
         sign = "≥" if row["at_least"] else "≤"
         text = f"{row['value']['median']:.3g} {row['unit']} ({sign} {row['target']:g})"
-        axis.annotate(text, (high, height), (8, 0), textcoords="offset points", va="center")
-    axis.axvline(1, color="0.5", ls="--")
+        axis.annotate(text, (high, height), (8, 0), textcoords="offset points", va="center",
+                      fontsize=8, bbox=dict(fc="white", ec="none", pad=1))  # fmt: skip
+    axis.axvline(1, color="0.5", ls="--", zorder=0)
     names = [f"{row['work']}\nagainst {row['against']}" for row in reversed(rows)]
     axis.set_yticks(range(len(rows)), names, fontsize=7)
     axis.set(xscale="log", xlabel="times better than the target (dashed); filled: met")
     axis.set_ylim(-0.7, len(rows) - 0.3)
-    axis.margins(x=0.25)
+    left, right = axis.get_xlim()
+    axis.set_xlim(left, 6 * right)  # room for the texts
     return drawn
 
 
