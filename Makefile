@@ -1,8 +1,8 @@
 # make          set up .venv, answer 1(c), 2(a), 2(c), 2(d) from the shipped checkpoints, make the report
 # make test     set up the same environment with the test tools and run the tests
-# make faults   the long fault campaign: kills, fuzzing, full disks; prints a table
+# make report   make solutions.pdf from figures/
 # make train    train everything anew (minutes), then answer
-# make bench    the comparisons behind the tables
+# make bench    the comparisons and ablations behind the tables
 # make clean    remove .venv and caches; figures, checkpoints and data stay
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ BIN    := .venv/bin
 NLL    ?= 50
 EVERY  ?= 100
 
-.PHONY: answers drawn written test faults train trained digits curves roll drawn-anew bench help clean
+.PHONY: answers drawn written report test train trained digits curves roll drawn-anew bench help clean
 .DEFAULT_GOAL := answers
 
 answers: .venv/.answers-ready  ## set up, answer 1(c), 2(a), 2(c), 2(d) from the shipped checkpoints, make solutions.pdf
@@ -26,17 +26,15 @@ drawn:
 	$(BIN)/python ex_2d.py
 
 written:
-	$(BIN)/python -m common.overview
-	$(BIN)/python -m common.report
+	$(BIN)/python -m report.overview
+	$(MAKE) report
 	@echo "Written: solutions.pdf (the report), figures/overview.png, figures/ex_1c*, figures/ex_2a*, ex_2c*, ex_2d*"
+
+report: .venv/.report-ready  ## make solutions.pdf from figures/
+	$(BIN)/python -m report.build
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 	$(BIN)/python -m pytest -n auto
-
-faults: .venv/.tests-ready  ## run the long fault campaign and print what was tried and what survived
-	rm -f tests/faults/results.json
-	FAULTS=long $(BIN)/python -m pytest -n auto --dist worksteal tests/faults --ignore tests/faults/test_sizes.py
-	FAULTS=long $(BIN)/python -m pytest tests/faults/test_sizes.py
 
 train: .venv/.answers-ready  ## train every model anew, then answer; NLL=5000 EVERY=1 for the reported bound of 1(b), 40 minutes more
 	$(MAKE) -j2 trained
@@ -50,7 +48,7 @@ ONE := --threads 1
 ROLLS := roll-cd roll-jump roll-nce roll-0.1 roll-0.01 roll-0.001
 trained: digits curves roll drawn-anew
 digits:
-	$(BIN)/python -m common.judge
+	$(BIN)/python -m common.digits.classifier
 	$(BIN)/python ex_1b.py --nll-samples $(NLL) --nll-every $(EVERY)
 curves:
 	$(SMALL) ex_2b.py $(ONE)
@@ -66,9 +64,7 @@ drawn-anew: digits curves
 
 bench: .venv/.bench-ready  ## run the comparisons behind the tables
 	$(BIN)/python -m benchmarks all
-	$(BIN)/python -m benchmarks.ex_1b_ablation
-	$(BIN)/python -m benchmarks.ex_2b_ablation
-	$(BIN)/python -m benchmarks.ex_3a_ablation
+	for exercise in ex_1b ex_2b ex_3a; do $(BIN)/python -m benchmarks.ablations $$exercise; done
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -84,10 +80,14 @@ clean:  ## remove the environment and the caches
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
+.venv/.report-ready: requirements-report.txt .venv/.answers-ready
+	$(BIN)/python -m pip install --quiet -r requirements-report.txt
+	@touch $@
+
 .venv/.bench-ready: requirements-bench.txt .venv/.answers-ready
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	@touch $@
 
-.venv/.tests-ready: requirements-dev.txt requirements-bench.txt .venv/.answers-ready
+.venv/.tests-ready: requirements-dev.txt requirements-report.txt requirements-bench.txt .venv/.answers-ready
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@

@@ -20,7 +20,6 @@ MOST = 1e30  # greatest magnification: what float32 holds, with room for squares
 SIZES = (1e-6, 1e6)  # between which p must lie
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)  # no 1_000, no inf
 LABELS = ("k", "g", "s", "p")
-COMMA, NEWLINE, POINT, ZERO = b",\n.0"
 
 
 def dataloader(rootdir) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -96,9 +95,6 @@ def read_curves(path) -> np.ndarray:
 
     Raises ValueError, naming file and line, for a row that is not 300 numbers from 0 to 1e30.
     """
-    curves = _plain_decimals(_bytes(path))
-    if curves is not None:
-        return curves
     text = _text(path)
     try:
         lines = [line for line in text.split("\n") if line.strip()]
@@ -108,47 +104,6 @@ def read_curves(path) -> np.ndarray:
     except ValueError:
         pass
     raise ValueError(_complaint(Path(path), text))
-
-
-def _plain_decimals(data: bytes, size: int = 1 << 18):
-    """Return (n, 300) if all numbers have the same few decimals, as in 12.345678, else None.
-
-    As exact as float(), and several times faster: a whole number below 2^53 over a power of ten up
-    to 10^22, both exact, so that the one division rounds correctly (Clinger 1990).  The text goes
-    through in parts of `size` bytes, which stay in the processor's cache.
-    """
-    parts, start = [], 0
-    while start < len(data):
-        stop = data.find(b"\n", start + size) + 1 or len(data)
-        parts.append(_decimals_of(data[start:stop]))
-        if parts[-1] is None:
-            return None
-        start = stop
-    return np.concatenate(parts) if parts else None
-
-
-def _decimals_of(data: bytes):
-    text = np.frombuffer(data if data.endswith(b"\n") else data + b"\n", np.uint8)
-    ends = np.flatnonzero(text < ord("-"))  # commas and newlines, if all is well
-    if len(ends) % SAMPLES:
-        return None
-    kinds = text[ends].reshape(-1, SAMPLES)
-    decimals = int(ends[0]) - data.find(b".") - 1
-    whole = np.diff(ends, prepend=-1) - decimals - 2  # digits before the point
-    if not (
-        (kinds[:, :-1] == COMMA).all() and (kinds[:, -1] == NEWLINE).all()
-        and 1 <= decimals <= 9 and whole.min() >= 1 and whole.max() <= 5
-        and (text[ends - decimals - 1] == POINT).all()
-    ):  # fmt: skip
-        return None
-    value = np.zeros(len(ends))
-    for place in range(decimals + int(whole.max())):
-        rows = slice(None) if place <= decimals else np.flatnonzero(whole > place - decimals)
-        digit = text[ends[rows] - (place + 1 + (place >= decimals))] - np.uint8(ZERO)
-        if digit.max() > 9:
-            return None
-        value[rows] += 10.0**place * digit
-    return (value / 10.0**decimals).reshape(-1, SAMPLES)
 
 
 def _in_range(curves) -> bool:

@@ -3,12 +3,13 @@
     python ex_1b.py                    -> checkpoints/ex_1b.pt, figures/ex_1b*.png, ex_1b.json
     python ex_1b.py --resume           goes on with an interrupted training
     torchrun --standalone --nproc-per-node=2 ex_1b.py    2 processes, the same training
-    python ex_1b.py --prior standard   the textbook prior N(0, I), for comparison
+    python ex_1b.py --prior standard --out-dir textbook  the textbook prior N(0, I)
 
     log p(x|y) >= E_q(z|x,y)[ log p(x|z,y) ] - KL( q(z|x,y) || p(z|y) )
 
 x: a digit, binarised anew in every batch (x ~ Bernoulli(grey), so the bound is one of log p, in
 nats); y: its label; q: a diagonal Gaussian; p(z|y): a learned mixture of Gaussians for each class.
+The terms of the bound are in common/cvae.py, the prior is in common/priors.py.
 Needs MNIST (--data-dir, MNIST_ROOT, data/, or a download) and checkpoints/judge.pt (shipped).
 Expect (seed 0, AMD EPYC, 2 threads, torch 2.13.0+cpu): 358 s of training, then about 40 min of
 measuring, 35 of them the NLL (18 with --nll-every 100: bfloat16, corrected by float32);
@@ -21,22 +22,16 @@ from pathlib import Path
 
 import torch
 
-from common import (
-    artifacts,
-    cvae,
-    digit_report,
-    digits,
-    mnist,
-    processes,
-    resume,
-    runtime,
-    training,
-)
-from common.settings import Common, option, parse
+from common import cvae, training
+from common.digits import classifier, evaluation, figures
+from common.digits import data as digit_data
+from common.digits import model as digit_model
+from common.runtime import checkpoints, distributed, results, resume, script
+from common.runtime.options import Training, option, parse, resume_key
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Training):
     """The model and how it is trained."""
 
     network: str = option("patch", "convolutions on patches, or dense", choices=["patch", "dense"])
@@ -48,17 +43,20 @@ class Settings(Common):
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", minimum=0.0)
     epochs: int = option(40, "passes over the digits", minimum=1, maximum=10**6, smoke=1)
     batch: int = option(256, "digits a step", minimum=1, maximum=10**6, smoke=100)
-    learning_rate: float = option(6e-3, "peak of the one-cycle schedule", minimum=0.0)
+    learning_rate: float = option(6e-3, "peak of the warm-up-cosine schedule", minimum=0.0)
     weight_decay: float = option(0.1, "of the networks, decoupled (AdamW)", minimum=0.0)
     shifted: float = option(0.5, "share of batches moved by a pixel", minimum=0.0, maximum=1.0)
-    nll_samples: int = option(5000, "samples a test digit", minimum=1, maximum=10**6, smoke=10)
-    nll_every: int = option(1, "1: all of it in float32; 100: each 100th digit", minimum=1)
-    resume: bool = option(False, "go on with the interrupted training of the same settings")
+    nll_samples: int = option(
+        5000, "samples a test digit", minimum=1, maximum=10**6, smoke=10, trains=False
+    )
+    nll_every: int = option(
+        1, "1: all of it in float32; 100: each 100th digit", minimum=1, trains=False
+    )
 
 
-def fit(data: mnist.Digits, settings, device, state=None, bfloat16=True):
+def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
     """Train p(x|y) on the training digits of `data`; return the model and its history (nats)."""
-    model = digits.build(**digits.shape_of(settings)).to(device)
+    model = digit_model.build(**digit_model.architecture(settings)).to(device)
     model.bfloat16 = bfloat16  # products only, where the hardware is fast; losses in float32
     images, labels = data.train_images.to(device), data.train_labels.to(device)
     steps = settings.epochs * max(1, len(images) // settings.batch)
@@ -73,42 +71,77 @@ def fit(data: mnist.Digits, settings, device, state=None, bfloat16=True):
         index = training.batch_indices(len(images), settings.batch, step, settings.seed)
         x, y = images[index], labels[index]
         if step < 0.7 * steps and torch.rand(()) < settings.shifted:  # against the overfit
-            x = mnist.shift(x, most=1)
-        x, eps = mnist.binarise(x).flatten(1), torch.randn(len(x), settings.latent, device=device)
-        x, y, eps = processes.own_rows(x, y, eps)  # all, unless torchrun started several processes
-        terms = cvae.elbo_terms(model, x, y, eps=eps)
-        reconstruction, kl = (term.mean() for term in terms)
+            x = digit_data.shift(x, most=1)
+        x = digit_data.binarise(x).flatten(1)
+        eps = torch.randn(len(x), settings.latent, device=device)
+        x, y, eps = distributed.shard(x, y, eps)  # all of them, but under torchrun
+        reconstruction, kl = (term.mean() for term in cvae.elbo_terms(model, x, y, eps=eps))
         warm_up = min(1.0, (step + 1) / (0.05 * steps))  # keeps the latents alive at the start
-        loss = reconstruction + settings.beta * warm_up * kl
+        loss = reconstruction + settings.beta * warm_up * kl  # -ELBO when both weights are 1
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
     history = training.train(
-        model, loss_terms, optimizer, steps=steps, seed=settings.seed, state=state, shared="all"
+        model, loss_terms, optimizer, steps=steps, seed=settings.seed, state=state, ddp=True
     )
     model.bfloat16 = False  # what is measured is measured in float32
-    return artifacts.round_to_half(model).eval(), history
+    return checkpoints.round_to_fp16(model).eval(), history
+
+
+def draw(model, data, metrics: dict, history: dict, seed: int) -> dict:
+    """Return the figures {file name: figure}: learning, reconstructions, samples, neighbours."""
+    torch.manual_seed(seed)
+    source, labels = f"training data: {data.source}", torch.arange(digit_model.CLASSES)
+    first = torch.stack([(data.test_labels == c).nonzero()[0, 0] for c in labels])
+    real = data.test_images[first]
+    rebuilt = evaluation.reconstruct(model, real, data.test_labels[first])
+    sampled = digit_model.draw(model, labels.repeat_interleave(10)).view(10, 10, 28, 28)
+    new = digit_model.draw(model, labels.repeat(2))
+    near = digit_data.as_float(data.train_images[evaluation.nearest(new, data.train_images)[1]])
+    names, titles = ["test", "E[x|z,y]"], [f"y = {c}" for c in labels]
+    return {
+        "ex_1b": figures.learning_curves(history, metrics["test"], f"CVAE, {source}"),
+        "ex_1b_reconstructions": figures.sheet(
+            torch.stack([digit_data.as_float(real), rebuilt]),
+            f"test digits and their reconstructions; {source}", names,
+        ),
+        "ex_1b_samples": figures.sheet(
+            sampled, f"generated: a row for each label y; {source}", titles
+        ),
+        "ex_1b_nearest": figures.neighbours(new, near, metrics["nearest_training_digit"], source),
+    }  # fmt: skip
 
 
 def main(argv=None) -> dict:
-    """Train, write the checkpoint, measure, draw; return the metrics."""
+    """Train, save the checkpoint, measure, draw, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
-    device = runtime.start(settings)
-    data = mnist.load(settings.data_dir, limit=1500 if settings.smoke else None)
-    critic, recipe = digit_report.judge_of(data, settings, device)
-    path = Path(settings.out_dir) / digits.NAME
-    state = resume.State(path, digits.identity(settings, data), settings.resume)
-    runtime.start(settings)  # the judge may have drawn random numbers
+    device = script.start(settings)
+    data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
+    key = resume_key(settings, source=data.source)
+    path = Path(settings.out_dir) / digit_model.NAME
+    state = resume.State(checkpoints.unclaimed(path, key, settings.force), key, settings.resume)
     model, history = fit(data, settings, device, state)
-    content = {"exercise": "ex_1b", "model": digits.shape_of(settings), "source": data.source}
-    content |= {"weights": artifacts.half(model.state_dict()), "settings": asdict(settings)}
-    metrics = digit_report.measure(model, data, critic, recipe, settings, history)
-    if not processes.leads():
-        return metrics
-    print(artifacts.save_checkpoint(path, content | {"metrics": metrics}))
-    metrics = digit_report.write(model, data, settings, metrics, history)
+    if not distributed.is_main():
+        return {}
+    content = {"exercise": "ex_1b", "model": digit_model.architecture(settings)}
+    content |= {"weights": checkpoints.to_fp16(model.state_dict()), "settings": asdict(settings)}
+    print(checkpoints.save(path, content | {"source": data.source}))
+
+    reader, recipe = classifier.for_digits(data, settings, device)
+    metrics = {"source": data.source, "settings": asdict(settings)}
+    metrics |= {"hardware": history["hardware"], "training_seconds": history["seconds"]}
+    metrics |= evaluation.measure(model, data, reader, recipe, settings)
+    metrics["history_nats"] = {k: v for k, v in history.items() if isinstance(v, list)}
+    drawn = draw(model, data, metrics, history, settings.seed)
+    metrics = results.save_results(settings.out_dir, "ex_1b", metrics, drawn, ["ex_1b"])
     state.remove()
+    test, read, bound = metrics["test"], metrics["judge"], metrics["test_nll"]["nll_nats"]
+    print(
+        f"-ELBO {test['negative_elbo_nats']:.2f} nats, NLL {bound:.2f}, agreement "
+        f"{read['agreement']:.2%}, FD {read['fd']:.1f} (floor {read['fd_floor']:.1f}), "
+        f"CAS {read['cas']:.2%} (real {read['cas_real']:.2%}); {data.source}"
+    )
     return metrics
 
 
 if __name__ == "__main__":
-    runtime.run(main)
+    script.run(main)

@@ -5,7 +5,8 @@
     python ex_1c.py --examples            -> figures/ex_1c.png, .json: [0, 2], and all ten digits
 
 Needs checkpoints/ex_1b.pt (shipped; --examples also judge.pt), not MNIST.  Every digit is drawn
-anew: z ~ p(z|y), then the mean of p(x|z,y).  Takes about 3 seconds, most of them to load torch.
+anew: z ~ p(z|y), then the mean of p(x|z,y) (common/digits/model.py, `draw`).
+Takes about 3 seconds, most of them to load torch.
 As a module: `ex_1c.generate([2, 0, 2, 3])` -> (4, 28, 28) in [0, 1].
 """
 
@@ -14,9 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from common import artifacts, digits, plots, runtime
-from common.settings import Common, InputError, option, parse
+from common import plots
+from common.digits import figures
+from common.digits import model as digit_model
+from common.runtime import results, script
+from common.runtime.errors import InputError
+from common.runtime.options import Common, option, parse
+from common.runtime.seeding import fork_rng
 
 MOST = 20_000  # digits in one picture
 
@@ -44,50 +51,57 @@ def generate(
     Raises InputError (a ValueError) for a label that is not an integer 0-9, or when there is no
     checkpoint below `out_dir` nor among the shipped ones.
     """
-    labels = digits.as_labels(labels)
-    with digits.own_random_numbers(seed, device):
-        model, _ = digits.load(out_dir, device)
-        return digits.draw(model, labels, temperature).numpy()
+    labels = digit_model.as_labels(labels)
+    with fork_rng(seed, device):
+        model, _ = digit_model.load(out_dir, device)
+        return digit_model.draw(model, labels, temperature).numpy()
 
 
 def rows_of(settings, device) -> list[tuple[str, np.ndarray]]:
     """Draw every number settings.samples times: a list of (number, picture (32, width))."""
-    wanted = [digits.checked(n) for n in settings.numbers for _ in range(settings.samples)]
+    wanted = [digit_model.checked(n) for n in settings.numbers for _ in range(settings.samples)]
     if sum(map(len, wanted)) > MOST:
         raise InputError(f"too many digits for one picture: at most {MOST:,}")
     labels = [int(digit) for digit in "".join(wanted)]
     images = iter(generate(labels, settings.seed, settings.out_dir, device, settings.temperature))
-    return [(number, plots.number_row([next(images) for _ in number])) for number in wanted]
+    return [(number, figures.number_row([next(images) for _ in number])) for number in wanted]
+
+
+def examples(settings, device) -> dict:
+    """Write the labelled sheet and what the classifier reads in it; return the numbers."""
+    from common.digits import classifier  # and training: not needed to draw a number
+
+    labels = [0, 2, *range(10)]
+    images = generate(labels, settings.seed, settings.out_dir, device)
+    reader, _ = classifier.load(settings.out_dir)
+    source = digit_model.load(settings.out_dir)[1]["source"]
+    read = classifier.predict(reader, torch.tensor(images))[0].tolist()
+    metrics = {"labels": labels, "read_by_judge": read, "source": source, "seed": settings.seed}
+    sheet = figures.labelled(images, labels, f"Generated digits; training data: {source}")
+    return results.save_results(settings.out_dir, "ex_1c", metrics, {"ex_1c": sheet}, ["ex_1b"])
 
 
 def main(argv=None) -> dict:
     """Write the pictures asked for; return {"files": [...]} and, with --examples, the numbers."""
     settings = parse(Settings, __doc__, argv, positional=("numbers", "NUMBER", "*"))
-    device = runtime.start(settings)
+    device = script.start(settings)
     folder = Path(settings.out_dir) / "figures"
     if not settings.numbers and (settings.out or not settings.examples):
         raise InputError("give a number such as 2023, or --examples")
     if settings.out:
-        artifacts.picture_format(settings.out)
-    stacks, metrics = {}, {}
+        results.picture_format(settings.out)
+    stacks = {}
     for number, row in rows_of(settings, device):  # a file name has at most 255 bytes
-        stacks.setdefault(Path(settings.out or folder / f"ex_1c_{number[:200]}.png"), []).append(
-            row
-        )
-    figures = {path: plots.picture(rows, settings.white) for path, rows in stacks.items()}
-    if settings.examples:
-        from common import digit_report  # and all that measuring needs: slow to load
-
-        labels = [0, 2, *range(10)]
-        images = generate(labels, settings.seed, settings.out_dir, device)
-        figures[folder / "ex_1c.png"], metrics = digit_report.examples(images, labels, settings)
-        print(artifacts.save_json(folder / "ex_1c.json", metrics))
-    for path, figure in figures.items():
-        print(artifacts.save_figure(path, figure))
+        path = Path(settings.out or folder / f"ex_1c_{number[:200]}.png")
+        stacks.setdefault(path, []).append(row)
+    pictures = {path: figures.picture(rows, settings.white) for path, rows in stacks.items()}
+    for path, figure in pictures.items():
+        print(results.save_figure(path, figure))
+    metrics = examples(settings, device) if settings.examples else {}
     if settings.show:
-        plots.show(figures.values())
-    return {"files": [str(path) for path in figures], **metrics}
+        plots.show(pictures.values())
+    return {"files": [str(path) for path in pictures], **metrics}
 
 
 if __name__ == "__main__":
-    runtime.run(main)
+    script.run(main)

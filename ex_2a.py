@@ -9,17 +9,19 @@ x: 300 samples of log10 relative magnification; p: size of the source in R_E, re
 the input of both networks; z: 32 latents; one hidden layer of 128 units (SiLU) in each network;
 sd(p): learned, a function of p alone (1 -> 16 -> 1).
 The prior p(z|p) is learned (--prior coupling, the default; see common/priors.py) or N(0, I)
-(--prior standard, the literal one).  Needs nothing; takes a second.
+(--prior standard, the literal one).  The layers are in common/networks.py, put together in
+common/light_curves/model.py.  Needs nothing; takes a second.
 Expect: encoder 50,880 parameters, decoder 47,020 and 49 for sd(p).
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from common import artifacts, curve_model, plots, runtime
-from common.settings import Common, option, parse
+from common.light_curves import figures
+from common.light_curves import model as curve_model
+from common.runtime import results, script
+from common.runtime.options import Common, option, parse
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,9 @@ def table(model, p: torch.Tensor) -> list[dict]:
 def main(argv=None) -> dict:
     """Build, check, print and write; return the table."""
     settings = parse(Settings, __doc__, argv)
-    runtime.start(settings)
-    shape = {name: getattr(settings, name) for name in curve_model.SHAPE}
-    model = curve_model.build(**shape)
+    script.start(settings)
+    architecture = curve_model.architecture(settings)
+    model = curve_model.build(**architecture)
     rows = table(model, torch.tensor([0.1, 1.0, 5.0]))
     count = {
         name: sum(q.numel() for q in part.parameters()) for name, part in model.named_children()
@@ -72,17 +74,10 @@ def main(argv=None) -> dict:
         sizes = f"{row['in']:4d} -> {row['out']:4d}"
         print(f"{row['layer']:15s} {sizes} {row['parameters']:7,d} parameters")
     print(", ".join(f"{name} {number:,d}" for name, number in count.items()), "parameters")
-    metrics = {
-        "layers": rows,
-        "parameters": count,
-        "model": shape,
-        "source": "no data",
-    }
-    folder = Path(settings.out_dir) / "figures"
-    print(artifacts.save_figure(folder / "ex_2a.png", plots.layers(rows, count)))
-    print(artifacts.save_json(folder / "ex_2a.json", metrics))
-    return metrics
+    metrics = {"layers": rows, "parameters": count, "model": architecture, "source": "no data"}
+    drawn = {"ex_2a": figures.layers(rows, count)}
+    return results.save_results(settings.out_dir, "ex_2a", metrics, drawn)
 
 
 if __name__ == "__main__":
-    runtime.run(main)
+    script.run(main)

@@ -9,11 +9,12 @@
     log p(mu|p) >= E_q(z|x,p)[ log p(mu|z,p) ] - KL( q(z|x,p) || p(z|p) ),   x = log10 mu
 
 mu: 300 relative magnifications; p: size of the source, R_E; the Jacobian of the logarithm is in, so
-the bound is one of mu, in nats a curve.  First all is trained while the
-standard deviation of p(x|z,p) falls to --least times the spread of the source's curves: one that
-is learned at once makes codes so fine that p(z|p) cannot follow them.  Then p(z|p) and the
-decoder's mean stay as they are (and with them the generated curves), and the encoder and the
-deviation, now learned, find the tightest bound.
+the bound is one of mu, in nats a curve.  Stage 1 trains everything with the decoder's sigma
+annealed on a schedule, down to --least times the spread of the source's curves; learning sigma at
+once makes posteriors too narrow for the prior to match.  Stage 2 freezes p(z|p) and the decoder's
+mean (and with them the generated curves), and trains the encoder and the now learned sigma for the
+tightest bound.  The terms of the bound are in common/cvae.py, the network and the whitened
+components that it is trained on in common/light_curves/model.py.
 Reads --data-dir (default data/, simulated when absent).
 Expect (seed 0, AMD EPYC, 1 threads, torch 2.13.0+cpu): 117 s of training, a minute of measuring;
 on held-out sources -ELBO -1519 nats a curve (three seeds -1490 +- 25), W1 0.020 (floor 0.006),
@@ -26,26 +27,21 @@ from pathlib import Path
 import torch
 
 import data_loader
-from common import (
-    artifacts,
-    curve_model,
-    curve_report,
-    curve_sets,
-    cvae,
-    light_curves,
-    processes,
-    resume,
-    runtime,
-    training,
-)
-from common.settings import Common, option, parse
+from common import cvae, training
+from common.light_curves import data as curve_data
+from common.light_curves import evaluation, figures, simulation
+from common.light_curves import model as curve_model
+from common.runtime import checkpoints, distributed, results, resume, script
+from common.runtime.options import Training, option, parse, resume_key
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Training):
     """The model and how it is trained."""
 
-    threads: int = option(1, "CPU threads, 0: all; more do not pay here", minimum=0, maximum=1024)
+    threads: int = option(
+        1, "CPU threads, 0: all; more do not pay", minimum=0, maximum=1024, trains=False
+    )
     prior: str = option("coupling", "p(z|p)", choices=["coupling", "standard"])
     condition: str = option("value", "p itself, or ln p", choices=["value", "log"])
     components: int = option(16, "Gaussians in p(z|p)", minimum=1, maximum=1024)
@@ -57,16 +53,15 @@ class Settings(Common):
     batch: int = option(256, "curves a step", minimum=2, maximum=10**6)
     learning_rate: float = option(7e-3, "peak, Adam", minimum=0.0)
     least: float = option(0.02, "deviation / spread that is reached", minimum=1e-6, maximum=1.0)
-    resume: bool = option(False, "go on with the interrupted training of the same settings")
 
 
 def fit(train: dict, settings, device, state=None):
     """Train p(mu|p) on curves {p: (n, 300)}; return the asked network and the history (nats)."""
-    x, p, spread = (t.to(device) for t in curve_sets.stacked(train, settings.limit))
+    x, p, spread = (t.to(device) for t in curve_data.stacked(train, settings.limit))
     whitening = curve_model.Whitening(x, settings.whitened)
     both = [whitening.whiten(x, backwards) for backwards in (False, True)]  # time has no direction
-    shape = {name: getattr(settings, name) for name in curve_model.SHAPE}
-    model = curve_model.build(**shape, features=settings.whitened).to(device)
+    architecture = curve_model.architecture(settings)
+    model = curve_model.build(**architecture, features=settings.whitened).to(device)
     if settings.prior == "coupling":
         model.prior.limits.copy_(torch.stack([p.min(), p.max()]))
     optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=0.0)
@@ -81,7 +76,7 @@ def fit(train: dict, settings, device, state=None):
             parameter.requires_grad_(step < first)
         index = training.batch_indices(len(x), batch, step, settings.seed)
         eps = torch.randn(batch, curve_model.LATENT, device=x.device)
-        index, eps = processes.own_rows(index, eps)  # all, unless torchrun started several
+        index, eps = distributed.shard(index, eps)  # all of them, but under torchrun
         w, rest = (part[index] for part in both[step % 2])
         prescribed = (spread[index] * prescribed_deviation(step, settings)).log()
 
@@ -95,14 +90,14 @@ def fit(train: dict, settings, device, state=None):
 
     def rate(step, steps):
         if step < first:
-            return training.one_cycle(step, first, 0.01)
-        return 0.2 * training.one_cycle(step - first, steps - first)
+            return training.warmup_cosine(step, first, 0.01)
+        return 0.2 * training.warmup_cosine(step - first, steps - first)
 
     history = training.train(
         model, loss_terms, optimizer, steps=first + settings.refine, seed=settings.seed,
-        rate=rate, state=state, shared="some",
+        rate=rate, state=state, ddp=True, find_unused=True,
     )  # fmt: skip
-    return curve_model.fold(model, whitening, shape).eval(), history
+    return curve_model.fold(model, whitening, architecture).eval(), history
 
 
 def prescribed_deviation(step: int, settings) -> float:
@@ -114,29 +109,35 @@ def prescribed_deviation(step: int, settings) -> float:
 
 
 def main(argv=None) -> dict:
-    """Train, write the checkpoint, measure, draw; return the metrics."""
+    """Train, save the checkpoint, measure, draw, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
-    device = runtime.start(settings)
-    folder = light_curves.folder_of(settings)
-    data, source = (
-        curve_sets.split(*data_loader.dataloader(folder)),
-        light_curves.source_of(folder),
-    )
-    path = Path(settings.out_dir) / curve_model.NAME
-    state = resume.State(path, curve_report.identity(settings, source), settings.resume)
-    runtime.start(settings)
+    device = script.start(settings)
+    folder = simulation.folder_of(settings)
+    data, source = curve_data.split(*data_loader.dataloader(folder)), simulation.source_of(folder)
+    key = resume_key(settings, source=source)
+    path = checkpoints.unclaimed(Path(settings.out_dir) / curve_model.NAME, key, settings.force)
+    state = resume.State(path, key, settings.resume)
+    torch.manual_seed(settings.seed)  # reading or simulating the data may have drawn numbers
     model, history = fit(data.train, settings, device, state)
-    if not processes.leads():
+    if not distributed.is_main():
         return {}
-    metrics = curve_report.measure(model.cpu(), data, source, settings, history)
     content = {"exercise": "ex_2b", "source": source, "settings": asdict(settings)}
-    content |= {"model": {name: getattr(settings, name) for name in curve_model.SHAPE}}
-    content |= {"weights": model.state_dict(), "trained_p": sorted(data.train), "metrics": metrics}
-    print(artifacts.save_checkpoint(path, content))
-    metrics = curve_report.write(model, data, settings, metrics, history)
+    content |= {"model": curve_model.architecture(settings), "trained_p": sorted(data.train)}
+    print(checkpoints.save(path, content | {"weights": model.cpu().state_dict()}))
+
+    metrics = {"source": source, "settings": asdict(settings), "trained_p": sorted(data.train)}
+    metrics |= {"hardware": history["hardware"], "training_seconds": history["seconds"]}
+    metrics |= evaluation.measure(model, data, settings.seed)
+    metrics["history_nats"] = {k: v for k, v in history.items() if isinstance(v, list)}
+    pairs = {p: (c[:3], evaluation.reconstruct(model, c[:3], p)) for p, c in data.test.items()}
+    drawn = {"ex_2b": figures.training(metrics, pairs)}
+    metrics = results.save_results(settings.out_dir, "ex_2b", metrics, drawn, ["ex_2b"])
     state.remove()
+    test, near, floor = metrics["test"], metrics["test"]["distances"], metrics["floor"]
+    numbers = ", ".join(f"{k} {near[k]:.3f} (floor {floor[k]:.3f})" for k in near if k != "by_p")
+    print(f"-ELBO {test['negative_elbo_nats']:.0f} nats a curve; {numbers}; {source}")
     return metrics
 
 
 if __name__ == "__main__":
-    runtime.run(main)
+    script.run(main)

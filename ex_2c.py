@@ -3,10 +3,11 @@
     python ex_2c.py                        -> figures/ex_2c.png, ex_2c_distances.png, ex_2c.json
     python ex_2c.py --p 0.3 1.7 --n 10 --out curves.csv     the curves themselves (.csv or .npz)
 
-z ~ p(z|p), then mu = 10^E[x|z,p]: 300 samples of relative magnification.  Needs
-checkpoints/ex_2b.pt (shipped).  Beside each generated set stand simulated light curves of the same
-p; the simulation takes about half a minute, once (kept in --data-dir, default data/), measuring
-their distances 20 seconds, unless figures/ex_2c.json has them of these very curves.
+z ~ p(z|p), then mu = 10^E[x|z,p]: 300 samples of relative magnification
+(common/light_curves/model.py, `draw`).  Needs checkpoints/ex_2b.pt (shipped).  Beside each
+generated set stand simulated light curves of the same p; the simulation takes about half a minute,
+once (kept in --data-dir, default data/), and measuring their distances 20 seconds
+(--no-distances leaves them out).
 As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
 Expect: C2ST 0.52 (0.5 is perfect) at p = 0.3; at p = 0.01, outside the trained range, 0.87.
 """
@@ -18,11 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from common import artifacts, curve_model, runtime
-from common.digits import own_random_numbers
-from common.settings import Common, InputError, option, parse
+from common.light_curves import model as curve_model
+from common.runtime import results, script
+from common.runtime.errors import InputError
+from common.runtime.options import Common, option, parse
+from common.runtime.seeding import fork_rng
 
 SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0)  # R_E, drawn and measured
+DISTANCES = ("w1", "sf", "ks", "peaks", "c2st")  # of common.light_curves.evaluation
+SHOWN = 5  # curves of each size in the figure
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Settings(Common):
     p: tuple = option((), "source sizes [R_E]; none: the figures and numbers of the exercise")
     n: int = option(10, "curves for each p", minimum=1, maximum=10**6)
     out: str = option("", "file for the curves of --p: .csv or .npz")
-    measure: bool = option(False, "measure distances anew, also those that ex_2c.json holds")
+    no_distances: bool = option(False, "draw the curves beside the truth, measure nothing")
 
 
 def generate(p: Sequence[float], n: int, seed: int | None = None, out_dir=".", device="cpu"):
@@ -45,7 +50,7 @@ def generate(p: Sequence[float], n: int, seed: int | None = None, out_dir=".", d
     sizes = curve_model.as_sizes(p)
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(f"n = {n!r}: give a whole number of curves, at least 1")
-    with own_random_numbers(seed, device):
+    with fork_rng(seed, device):
         model, _ = curve_model.load(out_dir, device)
         return curve_model.draw(model, sizes, int(n)).numpy()
 
@@ -59,24 +64,55 @@ def warn_outside(p, trained) -> None:
         sys.stderr.write(f"warning: p = {sizes} R_E: not to be trusted outside {limits} R_E\n")
 
 
-def main(argv=None) -> dict:
-    """Write the curves asked for, or the figures and numbers of the exercise."""
-    settings = parse(Settings, __doc__, argv)
-    device = runtime.start(settings)
-    _, content = curve_model.load(settings.out_dir)
-    if not settings.p:
-        if settings.out:
-            raise InputError("--out needs --p, the source sizes")
-        from common import curve_comparison  # and the simulator, which --p does not need
-
-        return curve_comparison.compare(SIZES, generate, content, settings, device)
+def write_curves(settings, device, content) -> dict:
+    """Write the curves that --p asks for; return where."""
     sizes = curve_model.as_sizes(settings.p).tolist()
     warn_outside(sizes, content["trained_p"])
     curves = generate(sizes, settings.n, settings.seed, settings.out_dir, device)
     path = Path(settings.out or Path(settings.out_dir) / "figures/ex_2c_curves.csv")
-    print(artifacts.save_table(path, sizes, curves))
+    print(results.save_table(path, sizes, curves))
     return {"file": str(path), "p": sizes, "source": content["source"]}
 
 
+def main(argv=None) -> dict:
+    """Generate, simulate the truth, measure, draw, save the numbers; return them."""
+    settings = parse(Settings, __doc__, argv)
+    device = script.start(settings)
+    _, content = curve_model.load(settings.out_dir)
+    if settings.p:
+        return write_curves(settings, device, content)
+    if settings.out:
+        raise InputError("--out needs --p, the source sizes")
+    from common.light_curves import evaluation, figures, reference, simulation  # not for --p
+
+    n = 40 if settings.smoke else 1000
+    generated = generate(SIZES, n, settings.seed, settings.out_dir, device)
+    folder, simulated = simulation.data_folder(settings), simulation.default(settings)
+    truth = reference.reference_curves(folder, SIZES, n, simulated)  # {p: (2, n, 300)}
+    trained, source = content["trained_p"], f"data: {content['source']}; truth: simulated"
+    metrics = {"source": source, "curves_each": n, "trained_p": trained, "seed": settings.seed}
+    true = [truth[p][0, :SHOWN] for p in SIZES]
+    drawn = {
+        "ex_2c": figures.generated_and_true(SIZES, generated[:, :SHOWN], true, trained, source)
+    }
+    if not settings.no_distances:
+        rows = {}
+        for p, fake in zip(SIZES, generated, strict=True):
+            real, again = truth[p]
+            rows[p] = {
+                "model": evaluation.curve_distances(fake, real, DISTANCES),
+                "floor": evaluation.curve_distances(again, real, DISTANCES),
+                "generated": evaluation.extremes(fake),
+                "simulated": evaluation.extremes(real),
+            }
+            print(
+                f"p = {p:<5g} R_E: C2ST {rows[p]['model']['c2st']:.2f} (floor "
+                f"{rows[p]['floor']['c2st']:.2f}), SF {rows[p]['model']['sf']:.2f}", flush=True,
+            )  # fmt: skip
+        metrics["by_p"] = {f"{p:g}": row for p, row in rows.items()}
+        drawn["ex_2c_distances"] = figures.distances_over_p(rows, trained, source)
+    return results.save_results(settings.out_dir, "ex_2c", metrics, drawn, ["ex_2b"])
+
+
 if __name__ == "__main__":
-    runtime.run(main)
+    script.run(main)

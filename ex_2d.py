@@ -12,7 +12,6 @@ rho = 0.15, R^2 = 0.46.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -21,17 +20,13 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import data_loader
-from common import (
-    artifacts,
-    curve_model,
-    curve_plots,
-    curve_report,
-    curve_sets,
-    light_curves,
-    runtime,
-)
-from common.curve_metrics import order, power_spectra
-from common.settings import Common, option, parse
+from common.light_curves import data as curve_data
+from common.light_curves import figures, simulation
+from common.light_curves import model as curve_model
+from common.light_curves.evaluation import order, power_spectra, sample_by_size
+from common.runtime import results, script
+from common.runtime.device import available_cores
+from common.runtime.options import Common, option, parse
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ def projections(features: dict, settings) -> dict:
     """
     keys = [(method, *key) for key in features for method in ("UMAP", "t-SNE")]
     at_once = Parallel(
-        n_jobs=settings.threads or runtime.available_cores(), max_nbytes=None, return_as="generator"
+        n_jobs=settings.threads or available_cores(), max_nbytes=None, return_as="generator"
     )
     maps = at_once(delayed(projection)(k[0], features[k[1:]], settings.seed) for k in keys)
     bar = tqdm(maps, desc="projecting", total=len(keys), unit="map", dynamic_ncols=True)
@@ -74,17 +69,17 @@ def projections(features: dict, settings) -> dict:
 def main(argv=None) -> dict:
     """Project, measure, draw; return the numbers."""
     settings = parse(Settings, __doc__, argv)
-    runtime.start(settings)
+    script.start(settings)
     model, _ = curve_model.load(settings.out_dir)
-    folder = light_curves.folder_of(settings)
-    true = curve_sets.by_size(*data_loader.dataloader(folder), settings.each)
-    sets = {"generated": curve_report.drawn(model, true, settings.each, settings.seed)}
+    folder = simulation.folder_of(settings)
+    true = curve_data.by_size(*data_loader.dataloader(folder), settings.each)
+    sets = {"generated": sample_by_size(model, true, settings.each, settings.seed)}
     sets["simulated"] = true
     features, log_p = {}, {}
     for name, curves in sets.items():
         together = np.concatenate(list(curves.values()))
         log_p[name] = np.repeat(np.log10(list(curves)), [len(c) for c in curves.values()])
-        features[name, "curves"] = curve_sets.to_log(together)
+        features[name, "curves"] = curve_data.to_log(together)
         features[name, "spectra"] = power_spectra(together)
     maps = projections(features, settings)
     rows, answers = {}, {}
@@ -93,16 +88,11 @@ def main(argv=None) -> dict:
         found = order(points, log_p[name], settings.nulls, settings.seed)
         rows[f"{method}, {name}, {kind}"] = found
         answers[name, what] = f"ρ = {found['spearman_rho']:.2f}, R² = {found['knn_r2']:.2f}"
-    metrics = {"order": rows, "source": light_curves.source_of(folder), "seed": settings.seed}
+    metrics = {"order": rows, "source": simulation.source_of(folder), "seed": settings.seed}
     metrics["curves"] = sum(map(len, true.values()))
-    metrics["checkpoint_sha256"] = artifacts.sha256(
-        artifacts.find(curve_model.NAME, settings.out_dir)
-    )
     metrics["answer"] = title = answer(rows)
-    figures = Path(settings.out_dir) / "figures"
-    figure = curve_plots.projections(maps, log_p, answers, f"{title}\n{metrics['source']}")
-    print(artifacts.save_figure(figures / "ex_2d.png", figure))
-    print(artifacts.save_json(figures / "ex_2d.json", metrics))
+    drawn = figures.projections(maps, log_p, answers, f"{title}\n{metrics['source']}")
+    metrics = results.save_results(settings.out_dir, "ex_2d", metrics, {"ex_2d": drawn}, ["ex_2b"])
     print(title.replace(chr(10), " "))
     return metrics
 
@@ -121,4 +111,4 @@ def answer(rows: dict) -> str:
 
 
 if __name__ == "__main__":
-    runtime.run(main)
+    script.run(main)

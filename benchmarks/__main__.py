@@ -1,7 +1,7 @@
 """Compare this project's fast paths with the usual ones, side by side.
 
     python -m benchmarks                lists the comparisons
-    python -m benchmarks reading        runs one, or several
+    python -m benchmarks chains         runs one, or several
     python -m benchmarks all            runs all that end in a ratio
 
 Writes benchmarks/results.json (an entry for each comparison, kept until it is measured again) and
@@ -14,19 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import report
-from common import artifacts, runtime
-from common.settings import Common, InputError, option, parse
+from common.runtime import results, script
+from common.runtime.device import available_cores, hardware
+from common.runtime.errors import InputError
+from common.runtime.options import Common, option, parse
 
 NAMES = {  # module of the package: what it compares
     "epoch": "an epoch of the dense conditional VAE: usual loop, this project, products alone",
-    "likelihood": "seconds to a test -ELBO of 92 nats: usual loop, this project",
     "chains": "1000 Langevin chains: torchebm, this project, products alone",
     "magnification": "a magnification map at equal error: direct sum over stars, this project",
-    "reading": "25 files of light curves: pandas, this project",
+    "scaling": "growth with the size of the work, the start of the scripts, torchrun",
     "importance": "the importance-weighted bound: loop over samples, this project",
-    "cold_start": "ex_1c.py and ex_2c.py from the shell: bare imports, this project",
-    "processes": "2 processes of 1 thread, 1 process of 2 threads; a projection",
-    "growth": "time and memory against the size of the work",
 }
 
 
@@ -40,13 +38,13 @@ class Settings(Common):
 
 def compare(name: str, settings) -> dict:
     """Run one comparison; write and return its entry, print its rows."""
-    device = runtime.start(settings)
+    device = script.start(settings)
     entry = importlib.import_module(f"benchmarks.{name}").measure(settings, device)
-    entry |= {"hardware": runtime.hardware(device), "smoke": settings.smoke}
-    entry["cores"] = runtime.available_cores()
+    entry |= {"hardware": hardware(device), "smoke": settings.smoke}
+    entry["cores"] = available_cores()
     folder = Path(settings.out_dir) / "benchmarks"
     everything = report.merge(folder / "results.json", name, entry)
-    artifacts.save_figure(folder / "results.png", report.figure(everything))
+    results.save_figure(folder / "results.png", report.figure(everything))
     for row in entry["rows"]:
         print(report.line(row), flush=True)
     print(f"{folder / 'results.json'}: {name}; {entry['hardware']}", flush=True)
@@ -78,4 +76,4 @@ def main(argv=None) -> dict:
 
 
 if __name__ == "__main__":
-    runtime.run(main)
+    script.run(main)

@@ -55,7 +55,7 @@ def products_alone(chains: int, steps: int, width: int, device):
 def measure(settings, device) -> dict:
     """Time both samplers and the products; compare the ends of chains after few steps."""
     torch.manual_seed(0)
-    model = ebm.Energy().to(device).requires_grad_(False)
+    model = ebm.LogDensity().to(device).requires_grad_(False)
     chains, steps = (50, 20) if settings.smoke else (1000, 1000)
     x = 3 * torch.randn(chains, 2, device=device)
     both = {"torchebm": peer(model, device), "this project": own(model)}

@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import cvae, digit_metrics, mnist, priors, training
-from common.settings import InputError
+from common import cvae, priors, training
+from common.digits import data as digit_data
+from common.digits import evaluation as digit_evaluation
+from common.runtime.errors import InputError
 
 LATENT, BATCH, RATE = 64, 128, 1e-3
 ENCODER, DECODER = (784 + 10, 512, 256, 2 * LATENT), (LATENT + 10, 256, 512, 784)
@@ -78,7 +80,9 @@ def own_training(model, data, epochs: int, seed: int = 0, bfloat16: bool = True)
 
     def loss_terms(step):
         index = training.batch_indices(len(images), BATCH, step, seed)
-        return {"loss": loss_of(model, mnist.binarise(images[index]).flatten(1), labels[index])}
+        return {
+            "loss": loss_of(model, digit_data.binarise(images[index]).flatten(1), labels[index])
+        }
 
     steps = epochs * max(1, len(images) // BATCH)
     history = training.train(
@@ -110,7 +114,7 @@ def usual_seconds(dataset, data, most: int, target: float, seed: int, device) ->
 def test_loss(model, data, draws: int = 1) -> float:
     """Return the test -ELBO in nats per digit; the generators' state stays as it was."""
     with torch.random.fork_rng():
-        found = digit_metrics.elbo(model, data.test_images, data.test_labels, draws)
+        found = digit_evaluation.elbo(model, data.test_images, data.test_labels, draws)
     return found["negative_elbo_nats"]
 
 
@@ -120,7 +124,7 @@ def both_data(settings):
     With --smoke at most 1,500, without MNIST the bundled ones.  Raises InputError when MNIST
     is not there and the run is to be reported.
     """
-    data = mnist.load(settings.data_dir, limit=1500 if settings.smoke else None)
-    if not (settings.smoke or data.source == mnist.MNIST):
+    data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
+    if not (settings.smoke or data.source == digit_data.MNIST):
         raise InputError("the comparison is one on MNIST: set --data-dir or MNIST_ROOT")
-    return mnist.as_torchvision(data), data
+    return digit_data.as_torchvision(data), data

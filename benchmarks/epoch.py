@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import dense, products
 from benchmarks.timing import alternate, ratios, row, spread
-from common import runtime
+from common.runtime.device import fast_bfloat16
 
 EPOCHS, SEEDS = 10, 3
 
@@ -66,5 +66,5 @@ def measure(settings, device) -> dict:
              for name in ("float32", "bfloat16")}  # fmt: skip
     return {
         "rows": rows, "seconds": seconds, "negative_elbo_nats": nats, "source": data.source,
-        "gflop_per_second_of_products": rates, "bfloat16_used": runtime.fast_bfloat16(device),
+        "gflop_per_second_of_products": rates, "bfloat16_used": fast_bfloat16(device),
     }  # fmt: skip

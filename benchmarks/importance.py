@@ -1,10 +1,10 @@
 """The importance-weighted bound (IWAE) of exercise 1: the loop over samples, and this project's.
 
 The loop is the usual one: for each sample a pass of the whole model over a batch of digits, all
-log-weights kept for the log of their mean at the end, all in float32.  `digit_metrics.nll` encodes
-a digit once and decodes 1,000 samples of it together, with bfloat16 products where they are fast
-and in float32 for every fiftieth digit, whose mean difference it adds; its memory does not grow
-with the samples.  Both are timed on fewer digits, whose number either time is proportional to.
+log-weights kept for the log of their mean at the end, all in float32.  `digit_evaluation.nll`
+encodes a digit once and decodes 1,000 samples of it together, with bfloat16 products where they
+are fast and in float32 for every fiftieth digit, whose mean difference it adds; its memory does
+not grow with the samples.  Both are timed on fewer digits; time is proportional to their number.
 """
 
 import math
@@ -12,8 +12,11 @@ import math
 import torch
 
 from benchmarks.timing import alternate, ratios, row
-from common import cvae, digit_metrics, digits, mnist
-from common.training import step_seed
+from common import cvae
+from common.digits import data as digit_data
+from common.digits import evaluation as digit_evaluation
+from common.digits import model as digit_model
+from common.runtime.seeding import step_seed
 
 BATCH, EVERY = 100, 50
 
@@ -39,9 +42,9 @@ def loop_over_samples(model, x, y, samples: int, noise=None) -> torch.Tensor:
 
 
 def binarised(images, i: int, seed: int = 0) -> torch.Tensor:
-    """Return digit i as `digit_metrics.nll` binarises it: (1, 784)."""
+    """Return digit i as `digit_evaluation.nll` binarises it: (1, 784)."""
     torch.manual_seed(step_seed(seed, i))
-    return mnist.binarise(images[i : i + 1]).flatten(1)
+    return digit_data.binarise(images[i : i + 1]).flatten(1)
 
 
 def own(model, x, y, samples: int, seed: int = 0) -> torch.Tensor:
@@ -67,8 +70,8 @@ def disagreement(model, x, y, samples: int = 50) -> float:
 
 def measure(settings, device) -> dict:
     """Time both on some test digits, with the shipped model."""
-    data = mnist.load(settings.data_dir, limit=1500 if settings.smoke else None)
-    model, _ = digits.load(settings.out_dir, device)
+    data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
+    model, _ = digit_model.load(settings.out_dir, device)
     count, samples = (4, 20) if settings.smoke else (BATCH, 5000)
     x = torch.cat([binarised(data.test_images, i) for i in range(count)]).to(device)
     y = data.test_labels[:count].to(device)
@@ -76,7 +79,7 @@ def measure(settings, device) -> dict:
     images = data.test_images[:count]
 
     def fast():
-        return digit_metrics.nll(model, images, y, samples, every=EVERY)
+        return digit_evaluation.nll(model, images, y, samples, every=EVERY)
 
     sides = {"loop": lambda: loop_over_samples(model, x, y, samples), "this project": fast}
     seconds = alternate(sides, settings.repeats, device)

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from benchmarks.timing import alternate, ratios, row, spread
-from common import microlensing, ray_shooting
-from common.ray_shooting import TILE
+from common.light_curves import microlensing, ray_shooting
+from common.light_curves.ray_shooting import TILE
 
 RADIUS = 0.1  # R_E
 OWN_RAYS, LADDER, MANY = 5.0, (5.0, 10.0, 20.0, 40.0), 80.0  # a pixel

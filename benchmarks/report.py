@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from common import artifacts
-from common.settings import InputError
+from common.runtime import results
+from common.runtime.errors import InputError
 
 
 def merge(path, name: str, entry: dict) -> dict:
@@ -22,8 +22,8 @@ def merge(path, name: str, entry: dict) -> dict:
             everything = None
         if not isinstance(everything, dict):
             raise InputError(f"{path} is damaged: delete it and measure anew")
-    everything[name] = artifacts.plain(entry)
-    artifacts.save_json(path, everything)
+    everything[name] = results.to_json(entry)
+    results.save_json(path, everything)
     return everything
 
 
@@ -34,6 +34,17 @@ def line(row: dict) -> str:
     target = "" if row["target"] is None else f"   target {sign} {row['target']:g}"
     many = f"{value['median']:.3g} {unit} ({value['min']:.3g}–{value['max']:.3g})"
     return f"{row['work']:46s} {'against ' + row['against']:52s} {many}{target}"
+
+
+def table(everything: dict) -> list[str]:
+    """Return the rows of the table in benchmarks/README.md: work, against, measured, aim."""
+    rows = []
+    for row in (row for name in sorted(everything) for row in everything[name]["rows"]):
+        value, sign = row["value"], "≥" if row["at_least"] else "≤"
+        aim = "–" if row["target"] is None else f"{sign} {row['target']:g}"
+        many = f"{value['median']:.3g} {row['unit']} ({value['min']:.3g}–{value['max']:.3g})"
+        rows.append(f"| {row['work']} | {row['against']} | {many} | {aim} |")
+    return rows
 
 
 def figure(everything: dict) -> Figure:

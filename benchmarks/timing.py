@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from common.settings import InputError
+from common.runtime.errors import InputError
 
 
 def alternate(sides: dict, repeats: int, device=None) -> dict:

@@ -1,1 +1,23 @@
-"""Helpers shared by the exercises; the scripts at the top level read like the assignment."""
+"""What the exercises share.  Read an exercise's script first; every formula it uses is here.
+
+The methods, in the order to read them:
+  cvae           the conditional VAE, the two terms of its ELBO, a tighter bound     1, 2
+  priors         p(z|y): standard, a mixture for each class, couplings for a number  1, 2
+  networks       encoders and decoders                                               1, 2
+  ebm            the log-density network f = -energy and its normaliser Z            3
+  langevin       unadjusted and Metropolis-adjusted Langevin steps                   3
+  training       the one loop: schedule, history, resume                             1, 2, 3
+  distances      distances between two samples, each once                            1, 2, 3
+  plots          what the figures share
+
+The subjects, with the same files inside (data, model, evaluation, figures):
+  digits         exercise 1: MNIST, the classifier that reads generated digits
+  light_curves   exercise 2: the microlensing simulator, the data set, the model
+  swiss_roll     exercise 3: the exact density, the negatives, the samplers
+
+The machine room, last to be read or never:
+  runtime        options, seeds, devices, files, checkpoints, resume, torchrun
+
+Imports go one way: runtime <- methods <- subjects <- scripts <- report, benchmarks; subjects do
+not import each other (tests/test_house.py).
+"""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from common.priors import LOG_2PI
-from common.runtime import autocast
+from common.runtime.device import autocast
 
 LOGVAR_RANGE = (-10.0, 5.0)  # of q: keeps exp() and its gradient finite
 

@@ -3,7 +3,7 @@
     grad log-likelihood = E_data[grad f] - E_model[grad f]
 
 Contrastive divergence puts chains that start at data (or persist) in place of the model's samples
-(Hinton 2002; Tieleman 2008): see `ebm_training`.
+(Hinton 2002; Tieleman 2008): see ex_3a.py.
 """
 
 import itertools
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import artifacts, swiss_roll
-from common.settings import InputError
+from common.runtime import checkpoints
+from common.runtime.errors import InputError
 
 BASE = 8.0  # standard deviation of the Gaussian that f starts from
 LOG_BASE = math.log(2 * math.pi * BASE**2)  # of its normaliser
@@ -23,8 +23,11 @@ FINE, REACH = 0.1, 25.2  # quadrature: step inside, where its cells end at 25.25
 COARSE, OUTER = 0.5, 100.0  # and outside, where the cells begin at 25.25
 
 
-class Energy(nn.Module):
-    """f(x) = network(x / 6) - |x|^2 / (2 * 8^2); the energy is -f.  (n, 2) -> (n,)."""
+class LogDensity(nn.Module):
+    """f(x) = network(x / 6) - |x|^2 / (2 * 8^2) = log p(x) + log Z: (n, 2) -> (n,).
+
+    The energy is -f.
+    """
 
     def __init__(self, width: int = 64, depth: int = 3):
         super().__init__()
@@ -86,6 +89,13 @@ def values(model, points, batch: int = 20_000) -> torch.Tensor:
     return torch.cat([model(part.to(kind)).double().cpu() for part in points.split(batch)])
 
 
+def grid(step: float, reach: float = 25.0) -> tuple[torch.Tensor, float]:
+    """Return (points (m, 2) float64, area of a cell) of a square grid over [-reach, reach]^2."""
+    n = round(2 * reach / step) + 1
+    line = torch.linspace(-reach, reach, n, dtype=torch.float64)
+    return torch.cartesian_prod(line, line), (2 * reach / (n - 1)) ** 2
+
+
 def log_normaliser(model) -> float:
     """Return log Z = log integral exp f, by quadrature out to |x_i| = 100.
 
@@ -96,8 +106,8 @@ def log_normaliser(model) -> float:
 
 def log_mass(model, outside: float = 20.0) -> tuple[float, float]:
     """Return (log Z, log of the mass where max |x_i| > `outside`)."""
-    fine, area = swiss_roll.grid(FINE, REACH)
-    coarse, coarse_area = swiss_roll.grid(COARSE, OUTER)
+    fine, area = grid(FINE, REACH)
+    coarse, coarse_area = grid(COARSE, OUTER)
     coarse = coarse[coarse.abs().amax(1) > REACH + FINE]
     points = torch.cat([fine, coarse])
     log_area = torch.cat([torch.full((len(fine),), math.log(area)),
@@ -108,36 +118,15 @@ def log_mass(model, outside: float = 20.0) -> tuple[float, float]:
     return log_z, log_share[far].logsumexp(0).item() - log_z
 
 
-class Exact:
-    """The truth on a grid, kept: what the exact KL divergence needs besides f."""
-
-    def __init__(self, noise: float, step: float = 0.1):
-        points, area = swiss_roll.grid(min(step, noise / 2), swiss_roll.LAST + 8 * noise)
-        log_p = torch.cat([swiss_roll.log_density(part, noise) for part in points.split(50_000)])
-        keep = log_p > -60
-        self.points, self.weights = points[keep], log_p[keep].exp() * area
-        self.entropy = -(self.weights * log_p[keep]).sum().item()
-
-    def kl(self, model) -> dict:
-        """Return KL(data || model) = log Z - E_p[f] - H(p) in nats, log Z, and the mass far off."""
-        log_z, log_far = log_mass(model)
-        mean = (self.weights * values(model, self.points)).sum().item()
-        kl = log_z - mean - self.entropy
-        return {"kl_nats": kl, "log_z": log_z, "log10_mass_beyond_20": log_far / math.log(10)}
-
-
-def load(path) -> Energy:
-    """Return the energy network of a checkpoint of ex_3a.py: its call gives f(x), (n, 2) -> (n,).
+def load(path) -> LogDensity:
+    """Return the network of a checkpoint of ex_3a.py: its call gives f(x), (n, 2) -> (n,).
 
     Raises InputError for a missing, damaged or foreign file.
     """
     return load_with_content(path)[0]
 
 
-def load_with_content(path) -> tuple[Energy, dict]:
+def load_with_content(path) -> tuple[LogDensity, dict]:
     """Return (network, checkpoint): see `load`."""
-    made_by = "python ex_3a.py"
-    model, content = artifacts.load_model(path, "ex_3a", made_by, Energy, {"noise": float})
-    if content["noise"] and not swiss_roll.LEAST_NOISE <= content["noise"] <= swiss_roll.MOST_NOISE:
-        raise artifacts.damaged(path, f"noise {content['noise']:g}", made_by)
-    return model, content
+    needs = {"noise": float}
+    return checkpoints.load_model(path, "ex_3a", "python ex_3a.py", LogDensity, needs)

@@ -25,7 +25,7 @@ def langevin(x, gradient, eps: float, steps: int, generator=None, record=None) -
     return x
 
 
-def metropolis_langevin(x, log_p_and_gradient, eps: float, steps: int, generator=None):
+def mala(x, log_p_and_gradient, eps: float, steps: int, generator=None):
     """Do `steps` MALA steps; return (x, share of accepted proposals).
 
     log_p_and_gradient: (n, d) -> ((n,), (n, d)); the law of x tends to p exactly.
@@ -48,7 +48,7 @@ def metropolis_langevin(x, log_p_and_gradient, eps: float, steps: int, generator
     return x, accepted
 
 
-class Wide:
+class GaussianProposal:
     """The proposal N(0, scale^2 I) in two dimensions."""
 
     def __init__(self, scale: float):
@@ -63,7 +63,7 @@ class Wide:
         return -(x * x).sum(1) / (2 * self.scale**2) - math.log(2 * math.pi * self.scale**2)
 
 
-class Histogram:
+class HistogramProposal:
     """The proposal that is even in the cells of a histogram of data (m, 2), with some N(0, 8^2 I).
 
     r(x) = 0.9 * share of the data in the cell of x / cell^2 + 0.1 N(x; 0, 8^2 I)
@@ -75,7 +75,7 @@ class Histogram:
     WIDE = 0.1
 
     def __init__(self, data, cell: float = 0.2, scale: float = 8.0):
-        self.data, self.cell, self.wide = data, cell, Wide(scale)
+        self.data, self.cell, self.wide = data, cell, GaussianProposal(scale)
         self.low = (data.amin(0) / cell).floor()
         self.size = ((data.amax(0) / cell).floor() - self.low + 1).long()
         if self.size.max() > 10**4:
@@ -103,11 +103,12 @@ class Histogram:
         return torch.logaddexp(share, self.wide.log_prob(x) + math.log(self.WIDE))
 
 
-def jump(x, log_p, log_p_of, proposal, generator=None):
+def independence_step(x, log_p, log_p_of, proposal, generator=None):
     """Propose y ~ r for each chain, independent of x; accept by Metropolis-Hastings.
 
-    log_p (n,): that of x; log_p_of: (n, d) -> (n,); proposal: `Wide`, `Histogram`, or what has
-    draw(n, generator) and log_prob(x).  Returns (x, log_p, accepted (n,) bool).  (Tierney 1994.)
+    log_p (n,): that of x; log_p_of: (n, d) -> (n,); proposal: what has draw(n, generator) and
+    log_prob(x), such as `GaussianProposal`.  Returns (x, log_p, accepted (n,) bool).
+    (Tierney 1994.)
     """
     y = proposal.draw(len(x), generator)
     new = log_p_of(y)

@@ -77,7 +77,7 @@ class PatchDecoder(nn.Module):
         return F.pixel_shuffle(self.last(h), 4).flatten(1) + self.bias  # (n, 784)
 
 
-class OneHidden(nn.Module):
+class MLP(nn.Module):
     """Map (n, inputs) and (n, c) to (n, outputs) by one hidden layer: Linear, SiLU, Linear."""
 
     def __init__(self, inputs: int, condition: int, hidden: int, outputs: int):
@@ -89,7 +89,7 @@ class OneHidden(nn.Module):
         return self.last(F.silu(self.first(torch.cat([x, c], 1))))  # (n, outputs)
 
 
-class MeanAndDeviation(OneHidden):
+class GaussianDecoder(MLP):
     """OneHidden, and one more output, the last: ln of a standard deviation that depends on c alone.
 
     That is a small network of ln c_0 (of c_0 when `logarithm` is False).

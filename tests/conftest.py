@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.campaign import pytest_runtest_logreport, pytest_terminal_summary, tally  # noqa: F401
 
-from common import mnist
+from common.digits import data as digit_data
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -46,7 +45,7 @@ def write_idx(folder, images, labels, part="train"):
 @pytest.fixture(scope="session")
 def bundled():
     """The digits that scikit-learn carries."""
-    return mnist.bundled()
+    return digit_data.bundled()
 
 
 @pytest.fixture
@@ -63,6 +62,6 @@ def small_mnist(tmp_path):
 def real_mnist():
     """The real test digits where $MNIST_ROOT or data/ has them; skipped elsewhere."""
     root = Path(os.environ.get("MNIST_ROOT") or ROOT / "data")
-    if not mnist.has_files(root):
+    if not digit_data.has_files(root):
         pytest.skip("no MNIST: set MNIST_ROOT to a folder with MNIST/raw/")
-    return mnist.read(root)
+    return digit_data.read(root)

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from common import artifacts, files, judge, mnist, runtime
-from common.settings import Common, InputError, option, parse
+from common import distances
+from common.digits import data as digit_data
+from common.runtime import checkpoints, files, results
+from common.runtime.device import available_cores, pick_device
+from common.runtime.errors import InputError
+from common.runtime.options import Common, option, parse
 
 
 def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -20,7 +24,7 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(InputError, match="No space left"):
-        files.write_whole(path, half)
+        files.atomic_write(path, half)
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
@@ -29,23 +33,23 @@ def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
     dead, living = tmp_path / f"{mark}999999999.x.tmp", tmp_path / f"{mark}{os.getpid()}.x.tmp"
     dead.touch()
     living.touch()
-    artifacts.save_json(tmp_path / "a.json", {})
+    results.save_json(tmp_path / "a.json", {})
     assert not dead.exists() and living.exists()
 
 
 def test_json_is_sorted_rounded_and_never_nan(tmp_path):
     content = {"b": float("nan"), "a": torch.tensor([1 / 3]), 1: (True, None, 2)}
-    text = artifacts.save_json(tmp_path / "a.json", content).read_text()
+    text = results.save_json(tmp_path / "a.json", content).read_text()
     assert json.loads(text) == {"1": [True, None, 2], "a": [0.333333], "b": None}
     assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o666 & ~files._umask()
 
 
 def test_checkpoints_come_back_and_know_their_exercise(tmp_path):
-    path = artifacts.save_checkpoint(tmp_path / "a.pt", {"exercise": "x", "weights": torch.ones(2)})
-    content = artifacts.load_checkpoint(path, "x", "python x.py")
+    path = checkpoints.save(tmp_path / "a.pt", {"exercise": "x", "weights": torch.ones(2)})
+    content = checkpoints.load(path, "x", "python x.py")
     assert torch.equal(content["weights"], torch.ones(2)) and content["torch"]
     with pytest.raises(InputError, match="is a checkpoint of x, not of y"):
-        artifacts.load_checkpoint(path, "y", "python y.py")
+        checkpoints.load(path, "y", "python y.py")
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,10 @@ def test_bad_flags_take_one_line_and_status_2(arguments, capsys):
 
 
 def test_cores_and_devices():
-    assert 1 <= runtime.available_cores() <= os.cpu_count()
-    assert runtime.pick_device("cpu") == torch.device("cpu")
+    assert 1 <= available_cores() <= os.cpu_count()
+    assert pick_device("cpu") == torch.device("cpu")
     with pytest.raises(InputError, match="try --device cpu"):
-        runtime.pick_device("cuda:99")
+        pick_device("cuda:99")
 
 
 def test_frechet_distance_of_gaussians():
@@ -87,15 +91,15 @@ def test_frechet_distance_of_gaussians():
     torch.manual_seed(0)
     a = torch.randn(20_000, 8)
     b = 2 * torch.randn(20_000, 8) + 0.5
-    assert judge.frechet_distance(a, a) < 1e-6
-    assert abs(judge.frechet_distance(a, b) - (8 * 0.25 + 8)) < 0.3
+    assert distances.frechet_distance(a, a) < 1e-6
+    assert abs(distances.frechet_distance(a, b) - (8 * 0.25 + 8)) < 0.3
 
 
 def test_shift_moves_every_image_by_at_most_two_pixels():
     torch.manual_seed(0)
     images = torch.zeros(500, 28, 28)
     images[:, 10, 12] = 1
-    at = mnist.shift(images, most=2).nonzero()
+    at = digit_data.shift(images, most=2).nonzero()
     assert len(at) == 500 and at[:, 1].unique().tolist() == [8, 9, 10, 11, 12]
     assert at[:, 2].unique().tolist() == [10, 11, 12, 13, 14]
 
@@ -104,25 +108,25 @@ def test_weights_that_do_not_fit_name_the_file_and_the_command(tmp_path):
     shape = {"weights": {"weight": torch.ones(2, 2), "bias": torch.ones(2)}}
     for content in ({}, {"weights": 3}, {"weights": {}}, shape):
         with pytest.raises(InputError, match=r"a\.pt is damaged .*python x\.py"):
-            artifacts.restore(torch.nn.Linear(3, 1), content, tmp_path / "a.pt", "python x.py")
+            checkpoints.restore(torch.nn.Linear(3, 1), content, tmp_path / "a.pt", "python x.py")
 
 
 def test_a_long_name_and_one_with_stars_can_be_written(tmp_path):
     for name in ("x" * 250 + ".txt", "**[a].txt"):
-        path = files.write_whole(tmp_path / name, lambda temporary: temporary.write_text("x"))
+        path = files.atomic_write(tmp_path / name, lambda temporary: temporary.write_text("x"))
         assert path.read_text() == "x"
 
 
 def test_weights_are_rounded_to_what_the_checkpoint_keeps(tmp_path):
     """Half precision on disk, float32 in memory, and the same values in both."""
     model = torch.nn.Linear(3, 4)
-    artifacts.round_to_half(model)
-    content = {"exercise": "x", "weights": artifacts.half(model.state_dict())}
-    path = artifacts.save_checkpoint(tmp_path / "x.pt", content)
+    checkpoints.round_to_fp16(model)
+    content = {"exercise": "x", "weights": checkpoints.to_fp16(model.state_dict())}
+    path = checkpoints.save(tmp_path / "x.pt", content)
     other = torch.nn.Linear(3, 4)
-    artifacts.restore(other, artifacts.load_checkpoint(path, "x", "y"), path, "y")
+    checkpoints.restore(other, checkpoints.load(path, "x", "y"), path, "y")
     assert other.weight.dtype == torch.float32 and torch.equal(other.weight, model.weight)
     with torch.no_grad():
         model.weight[0, 0] = 1e6
     with pytest.raises(InputError, match="weight"):
-        artifacts.round_to_half(model)
+        checkpoints.round_to_fp16(model)

@@ -11,19 +11,20 @@ from conftest import ROOT, run_script
 from benchmarks import (
     chains,
     dense,
-    growth,
     importance,
     magnification,
-    processes,
-    reading,
     report,
+    scaling,
     timing,
 )
 from benchmarks.__main__ import NAMES
-from common import digits, ebm, microlensing, mnist, ray_shooting
-from common.settings import InputError
+from common import ebm
+from common.digits import data as digit_data
+from common.digits import model as digit_model
+from common.light_curves import microlensing, ray_shooting
+from common.runtime.errors import InputError
 
-NEEDS = {"chains": "torchebm", "reading": "pandas"}
+NEEDS = {"chains": "torchebm"}
 
 
 def here(package):
@@ -54,8 +55,8 @@ def test_every_module_that_measures_is_listed():
 
 def test_a_missing_package_takes_one_line(tmp_path):
     code = (
-        "import sys; sys.modules['pandas'] = None; from benchmarks.__main__ import main;"
-        "from common import runtime; runtime.run(lambda: main(['reading', '--smoke']))"
+        "import sys; sys.modules['torchebm'] = None; from benchmarks.__main__ import main;"
+        "from common.runtime import script; script.run(lambda: main(['chains', '--smoke']))"
     )
     done = run_script(["-c", code], tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
@@ -64,7 +65,7 @@ def test_a_missing_package_takes_one_line(tmp_path):
 
 def test_an_unknown_comparison_takes_one_line(tmp_path):
     done = run_script(["-m", "benchmarks", "speed"], tmp_path)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "reading" in done.stderr
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "chains" in done.stderr
 
 
 def test_turns_alternate_and_ratios_are_taken_round_by_round():
@@ -92,27 +93,14 @@ def test_torchebm_does_the_same_steps():
     """20 steps with the same random numbers, within float32."""
     here("torchebm")
     torch.manual_seed(0)
-    model = ebm.Energy(16).requires_grad_(False)
+    model = ebm.LogDensity(16).requires_grad_(False)
     both = [chains.peer(model, torch.device("cpu")), chains.own(model)]
     assert chains.disagreement(both, 3 * torch.randn(20, 2), 20) < 1e-4
 
 
-def test_pandas_reads_the_same_and_data_loader_loses_no_digit(tmp_path):
-    here("pandas")
-    import pandas
-
-    reading.write(tmp_path, 2, 5)
-    plain, fast = reading.usual(tmp_path, pandas), reading.data_loader.dataloader(tmp_path)
-    assert reading.wrong(fast[0], tmp_path) == 0
-    for one, other in zip(plain, fast, strict=True):
-        assert one.keys() == other.keys()
-        for key in one:
-            np.testing.assert_allclose(one[key].astype(float), other[key], rtol=1e-15)
-
-
 def test_the_loop_over_samples_gives_the_same_bound():
     """The same random numbers: equal to 1e-2 nats of about 80, what float32 keeps."""
-    data, (model, _) = mnist.bundled(), digits.load()
+    data, (model, _) = digit_data.bundled(), digit_model.load()
     x, y = (data.test_images[:3] > 127).float().flatten(1), data.test_labels[:3]
     with torch.no_grad():
         assert importance.disagreement(model, x, y, 20) < 1e-2
@@ -120,14 +108,14 @@ def test_the_loop_over_samples_gives_the_same_bound():
 
 def test_both_training_loops_minimise_the_same_loss():
     """The same weights and batch: float32 equal, bfloat16 products within a thousandth."""
-    model, data = dense.build(), mnist.bundled()
+    model, data = dense.build(), digit_data.bundled()
     x, y = (data.train_images[:64] > 127).float().flatten(1), data.train_labels[:64]
     losses = []
     for model.bfloat16 in (False, True):
         torch.manual_seed(1)
         losses.append(dense.loss_of(model, x, y).item())
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
-    image, label = mnist.as_torchvision(data)[5]
+    image, label = dense.as_torchvision(data)[5]
     assert torch.equal(image[0], data.train_images[5] / 255) and label == data.train_labels[5]
 
 
@@ -151,16 +139,4 @@ def test_maps_of_both_deposits_agree_after_the_disc():
 
 def test_exponents_of_powers_are_those_powers():
     sizes = [10, 100, 1000, 10000]
-    values = [3e-6 * n**1.5 for n in sizes]
-    assert growth.exponent(sizes, values) == pytest.approx(1.5)
-    assert growth.extrapolated(sizes, values, 1.5, 10**6) == pytest.approx(3e3)
-
-
-def test_the_projection_of_one_device_is_that_device_and_more_never_beat_their_number():
-    measured = {"step_s": 0.03, "random_numbers_s": 0.001, "parameters": 1.5e6}
-    for assumed in processes.ASSUMED.values():
-        for grown in (False, True):
-            alone = processes.project(measured, assumed | {"devices": 1}, 6e9, grown)
-            assert alone["efficiency"] == pytest.approx(1) and alone["averaging_s"] == 0
-            many = processes.project(measured, assumed, 6e9, grown)
-            assert 0 < many["efficiency"] < 1
+    assert scaling.exponent(sizes, [3e-6 * n**1.5 for n in sizes]) == pytest.approx(1.5)

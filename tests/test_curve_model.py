@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from common import curve_model, priors
-from common.settings import InputError
+from common import priors
+from common.light_curves import model as curve_model
+from common.runtime.errors import InputError
 
 SHAPE = {"prior": "coupling", "components": 3, "couplings": 3, "condition": "value"}
 

@@ -11,21 +11,24 @@ from conftest import ROOT, run_script
 
 import ex_2c
 import ex_2d
-from common import artifacts, curve_comparison, curve_metrics, light_curves
-from common.settings import InputError
+from common import distances
+from common.light_curves import evaluation as curve_evaluation
+from common.light_curves import simulation
+from common.runtime import files
+from common.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")
 def truth():
     """Two sets of curves each for p = 0.2 and 2, one small star field."""
-    small = light_curves.Settings(width=20.0, pixels=1000, rays=3.0)
-    maps = light_curves.disc_maps(small, [0.2, 2.0], seed=5)
-    return {p: [light_curves.curves_of(disc, small, 400, s) for s in (1, 2)] for p, disc in maps}
+    small = simulation.Settings(width=20.0, pixels=1000, rays=3.0)
+    maps = simulation.disc_maps(small, [0.2, 2.0], seed=5)
+    return {p: [simulation.curves_of(disc, small, 400, s) for s in (1, 2)] for p, disc in maps}
 
 
-@pytest.mark.parametrize("name", curve_metrics.DISTANCES)
+@pytest.mark.parametrize("name", curve_evaluation.DISTANCES)
 def test_distances_are_small_between_two_true_sets_and_large_between_sizes(truth, name):
-    distance = curve_metrics.DISTANCES[name]
+    distance = curve_evaluation.DISTANCES[name]
     near, far = distance(*truth[0.2]), distance(truth[0.2][0], truth[2.0][0])
     assert near < far
     if name == "c2st":
@@ -37,7 +40,7 @@ def test_distances_are_small_between_two_true_sets_and_large_between_sizes(truth
 def test_noise_shows_in_the_structure_function(truth):
     curves = truth[0.2][0]
     noisy = curves * np.exp(0.05 * np.random.default_rng(0).normal(size=curves.shape))
-    assert curve_metrics.structure_distance(noisy, curves) > 0.3
+    assert curve_evaluation.structure_distance(noisy, curves) > 0.3
 
 
 def test_generate_keeps_shape_seed_and_the_callers_random_state():
@@ -108,28 +111,6 @@ def test_drawing_loads_neither_torchs_compiler_nor_what_only_measuring_needs(scr
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_distances_are_measured_once_for_the_same_curves_and_anew_for_others(tmp_path, monkeypatch):
-    curves = {0.3: (np.ones((2, 300)), np.full((2, 300), 1.5), np.full((2, 300), 2.0))}
-    calls = []
-    row = {part: dict.fromkeys(names, 0.5) for part, names in curve_comparison.HOLDS.items()}
-    monkeypatch.setattr(curve_comparison, "measured", lambda *three: calls.append(1) or row)
-
-    def distances(curves, **changed):
-        found = curve_comparison.distances(curves, ex_2c.Settings(out_dir=tmp_path, **changed))
-        artifacts.save_json(tmp_path / "figures/ex_2c.json", found)
-        return found["by_p"], len(calls)
-
-    assert distances(curves) == distances(curves) == ({"0.3": row}, 1)
-    assert distances(curves, measure=True)[1] == 2
-    other = {0.3: (curves[0.3][0] + 1e-7, *curves[0.3][1:])}
-    assert distances(other)[1] == 3
-    kept = json.loads((tmp_path / "figures/ex_2c.json").read_text())
-    for damage in ([], {"by_p": 1}, {"by_p": {"0.3": {}}}, {"by_p": {"0.3": row, "1": row}}):
-        artifacts.save_json(tmp_path / "figures/ex_2c.json", damage and kept | damage)
-        assert distances(other)[0] == {"0.3": row}
-    assert len(calls) == 7
-
-
 def test_projections_do_not_depend_on_the_number_of_threads():
     features = {("generated", "curves"): np.random.default_rng(0).normal(size=(60, 20))}
     one, two = (ex_2d.projections(features, ex_2d.Settings(threads=n)) for n in (1, 2))
@@ -156,7 +137,7 @@ def test_power_spectra_find_the_frequency():
 def test_the_shipped_checkpoint_meets_its_targets():
     """What figures/ex_2b.json says of the file that is shipped."""
     numbers = json.loads((ROOT / "figures/ex_2b.json").read_text())
-    assert numbers["checkpoint_sha256"] == artifacts.sha256(ROOT / "checkpoints/ex_2b.pt")
+    assert numbers["checkpoint_sha256"] == files.sha256(ROOT / "checkpoints/ex_2b.pt")
     test = numbers["test"]
     assert test["negative_elbo_nats"] <= -1365
     assert test["distances"]["w1"] <= 0.035 and test["distances"]["c2st"] <= 0.60
@@ -171,10 +152,10 @@ def test_the_shipped_checkpoint_meets_its_targets():
 
 def test_the_shipped_model_draws_curves_like_new_true_ones():
     """Evaluated, not read: against a small star field that it was not trained on."""
-    small = light_curves.Settings(width=40.0, pixels=2000, rays=2.0)
-    ((p, disc),) = light_curves.disc_maps(small, [0.535734], seed=77)
-    true = light_curves.curves_of(disc, small, 1000, 1)
+    small = simulation.Settings(width=40.0, pixels=2000, rays=2.0)
+    ((p, disc),) = simulation.disc_maps(small, [0.535734], seed=77)
+    true = simulation.curves_of(disc, small, 1000, 1)
     fake = ex_2c.generate([p], 1000, seed=0)[0]
-    assert curve_metrics.wasserstein(fake, true) < 0.1
-    assert curve_metrics.structure_distance(fake, true) < 0.2
-    assert curve_metrics.variability_ks(fake, true) < 0.12
+    assert distances.wasserstein(fake, true) < 0.1
+    assert curve_evaluation.structure_distance(fake, true) < 0.2
+    assert curve_evaluation.variability_ks(fake, true) < 0.12

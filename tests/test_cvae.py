@@ -13,8 +13,11 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from common import cvae, digit_metrics, digits, priors, runtime
-from common.settings import InputError
+from common import cvae, priors
+from common.digits import evaluation as digit_evaluation
+from common.digits import model as digit_model
+from common.runtime.device import fast_bfloat16
+from common.runtime.errors import InputError
 
 SMALL = dict(width=32, channels=8, latent=6, components=4)
 KINDS = [(n, p) for n in ("patch", "dense") for p in ("mixture", "gaussian", "standard")]
@@ -22,7 +25,7 @@ KINDS = [(n, p) for n in ("patch", "dense") for p in ("mixture", "gaussian", "st
 
 def small_model(network="patch", prior="mixture", seed=0):
     torch.manual_seed(seed)
-    return digits.build(network=network, prior=prior, **SMALL)
+    return digit_model.build(network=network, prior=prior, **SMALL)
 
 
 def some_digits(n=8):
@@ -182,9 +185,7 @@ def test_importance_weighted_bound_is_exact_when_q_is_the_posterior():
     torch.testing.assert_close(cvae.importance_weighted_nll(model, x, y, 30, rows=7), exact)
 
 
-@pytest.mark.skipif(
-    not runtime.fast_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions here"
-)
+@pytest.mark.skipif(not fast_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions here")
 def test_bfloat16_products_change_the_bound_by_less_than_a_thousandth():
     """The same random numbers, the networks' products rounded."""
     model, (x, y) = small_model(), some_digits(200)
@@ -196,18 +197,16 @@ def test_bfloat16_products_change_the_bound_by_less_than_a_thousandth():
     assert abs(values[0] - values[1]) < 1e-3 * values[0]
 
 
-@pytest.mark.skipif(
-    not runtime.fast_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions here"
-)
+@pytest.mark.skipif(not fast_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions here")
 def test_the_bound_in_bfloat16_is_that_in_float32_and_is_corrected(monkeypatch):
     """The same z: the mean, corrected on half of the digits, is within 0.02 nats."""
     model, labels = small_model(), torch.arange(20) % 10
     images = (255 * some_digits(20)[0]).to(torch.uint8).view(-1, 28, 28)
-    exact, some = (digit_metrics.nll(model, images, labels, 200, every=k) for k in (1, 2))
+    exact, some = (digit_evaluation.nll(model, images, labels, 200, every=k) for k in (1, 2))
     assert "images_in_float32" not in exact and some["images_in_float32"] == 10
     assert some["nll_nats"] == pytest.approx(exact["nll_nats"], abs=0.02)
-    monkeypatch.setattr(runtime, "fast_bfloat16", lambda device: False)
-    assert digit_metrics.nll(model, images, labels, 200, every=2) == exact
+    monkeypatch.setattr(digit_evaluation, "fast_bfloat16", lambda device: False)
+    assert digit_evaluation.nll(model, images, labels, 200, every=2) == exact
 
 
 ABSURD = [
@@ -218,4 +217,4 @@ ABSURD = [
 @pytest.mark.parametrize("change", ABSURD)
 def test_absurd_shapes_are_refused_before_memory_is_taken(change):
     with pytest.raises(InputError):
-        digits.build(**{"network": "patch", "prior": "mixture", **SMALL, **change})
+        digit_model.build(**{"network": "patch", "prior": "mixture", **SMALL, **change})

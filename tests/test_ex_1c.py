@@ -10,7 +10,9 @@ from conftest import ROOT, run_script
 from matplotlib.image import imread
 
 import ex_1c
-from common import judge, plots, runtime
+from common import plots
+from common.digits import classifier
+from common.runtime import script
 
 SCRIPT = ROOT / "ex_1c.py"
 
@@ -56,8 +58,8 @@ def test_labels_that_are_no_digits_are_refused(labels):
 
 def test_generated_digits_are_the_ones_asked_for():
     labels = torch.arange(10).repeat(200)
-    critic, _ = judge.load()
-    read, _ = judge.read(critic, torch.tensor(ex_1c.generate(labels, seed=0)))
+    critic, _ = classifier.load()
+    read, _ = classifier.predict(critic, torch.tensor(ex_1c.generate(labels, seed=0)))
     assert (read == labels).float().mean() >= 0.98
 
 
@@ -118,7 +120,7 @@ def bad(tmp_path, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
         with pytest.raises(SystemExit) as end:
-            runtime.run(ex_1c.main)
+            script.run(ex_1c.main)
         one_line(end.value.code, *capsys.readouterr(), tmp_path)
 
     return run

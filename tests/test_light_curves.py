@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 import data_loader
-from common import curve_sets, light_curves
-from common.settings import InputError
+from common.light_curves import data as curve_data
+from common.light_curves import simulation
+from common.runtime.errors import InputError
 
-SMALL = light_curves.Settings(width=6.0, pixels=200, curves=12, rays=3.0)
+SMALL = simulation.Settings(width=6.0, pixels=200, curves=12, rays=3.0)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("curves")
-    light_curves.simulate(path, SMALL)
+    simulation.simulate(path, SMALL)
     return path
 
 
@@ -25,7 +26,7 @@ def test_the_loader_reads_what_the_simulator_wrote(folder):
 
 
 def test_the_roles_do_not_overlap(folder):
-    parts = curve_sets.split(*data_loader.dataloader(folder))
+    parts = curve_data.split(*data_loader.dataloader(folder))
     sizes = [set(getattr(parts, role)) for role in ("train", "validation", "test")]
     assert [len(s) for s in sizes] == [7, 3, 3] and not set.intersection(*sizes)
     assert set(parts.again) == set(parts.independent) == set(parts.test)
@@ -37,8 +38,8 @@ def test_the_roles_do_not_overlap(folder):
 def test_the_attached_set_alone_is_split_by_curves(folder):
     """Only discs 01, 05, ..., 25 of one map, as in the assignment."""
     x, y = data_loader.dataloader(folder)
-    keys = [f"12345_{disc:02d}" for disc in light_curves.TRAIN]
-    parts = curve_sets.split({k: x[k] for k in keys}, {k: y[k] for k in keys})
+    keys = [f"12345_{disc:02d}" for disc in simulation.TRAIN]
+    parts = curve_data.split({k: x[k] for k in keys}, {k: y[k] for k in keys})
     assert set(parts.test) == set(parts.train) and not parts.again
     for key in keys:
         p = float(y[key][0, 3])
@@ -55,26 +56,26 @@ def test_curves_are_relative_to_the_mean_magnification(folder):
 
 
 def test_the_source_is_named_and_a_foreign_set_is_not_called_simulated(folder, tmp_path):
-    assert light_curves.source_of(folder).startswith("simulated, kappa = 0.4")
+    assert simulation.source_of(folder).startswith("simulated, kappa = 0.4")
     labels = (folder / "labels.dat").read_text()
     (tmp_path / "labels.dat").write_text(labels + "\n")
     (tmp_path / "simulated.json").write_text((folder / "simulated.json").read_text())
-    assert light_curves.source_of(tmp_path) == str(tmp_path / "labels.dat")
+    assert simulation.source_of(tmp_path) == str(tmp_path / "labels.dat")
 
 
 def test_nothing_that_was_there_is_overwritten(folder, tmp_path):
     with pytest.raises(InputError, match="there already"):
-        light_curves.simulate(folder, SMALL)
+        simulation.simulate(folder, SMALL)
     (tmp_path / "12345").mkdir()
     (tmp_path / "12345/05.dat").write_text("mine")
     with pytest.raises(InputError, match="there already"):
-        light_curves.simulate(tmp_path, SMALL)
+        simulation.simulate(tmp_path, SMALL)
     assert (tmp_path / "12345/05.dat").read_text() == "mine"
 
 
 def test_the_same_seed_gives_the_same_bytes_and_an_unfinished_run_is_begun_anew(folder, tmp_path):
-    light_curves.simulate(tmp_path, SMALL)
+    simulation.simulate(tmp_path, SMALL)
     (tmp_path / "labels.dat").unlink()
-    light_curves.simulate(tmp_path, SMALL)
+    simulation.simulate(tmp_path, SMALL)
     for path in folder.rglob("*.dat"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from common import microlensing as ml
-from common import ray_shooting
-from common.settings import InputError
+from common.light_curves import microlensing, ray_shooting
+from common.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")
 def field():
-    return ml.star_field(0.4, 0.4, 0.0, 4.0, seed=1)
+    return microlensing.star_field(0.4, 0.4, 0.0, 4.0, seed=1)
 
 
 def image_sum(field, x):
@@ -28,7 +27,7 @@ def image_sum(field, x):
 
 def test_deflections_equal_the_direct_sum_with_images(field):
     x = np.random.default_rng(0).uniform(size=(500, 2)) * field.box
-    error = ml.deflection(field, x) - image_sum(field, x)
+    error = microlensing.deflection(field, x) - image_sum(field, x)
     assert np.sqrt((error**2).mean()) < 5e-7
 
 
@@ -36,21 +35,21 @@ def test_deflections_equal_the_direct_sum_with_images(field):
 def test_deflections_do_not_depend_on_the_split(field, width):
     x = np.random.default_rng(0).uniform(size=(200, 2)) * field.box
     np.testing.assert_allclose(
-        ml.deflection(field, x, width), ml.deflection(field, x, 0.25), atol=2e-6
+        microlensing.deflection(field, x, width), microlensing.deflection(field, x, 0.25), atol=2e-6
     )
 
 
 def test_the_fast_loops_give_the_map_of_the_plain_deflections(field):
     """Rays at the same places, deflected one by one and collected by NumPy."""
     pixels, tile = 64, ray_shooting.TILE
-    mu = ml.magnification_map(field, pixels, rays=3.0)
+    mu = microlensing.magnification_map(field, pixels, rays=3.0)
     spacing = field.width / pixels * np.sqrt(field.mean_magnification / 3.0)
     lines = []
     for side in field.box:
         n = tile * int(np.ceil(side / (spacing * tile)))
         lines.append((np.arange(n) + 0.5) * side / n)
     x = np.stack(np.meshgrid(*lines, indexing="ij"), -1).reshape(-1, 2)
-    y = (x * field.slopes - ml.deflection(field, x)) * pixels / field.width
+    y = (x * field.slopes - microlensing.deflection(field, x)) * pixels / field.width
     low = np.floor(y).astype(int)
     plain = np.zeros((pixels, pixels))
     for i in (0, 1):
@@ -64,20 +63,22 @@ def test_the_fast_loops_give_the_map_of_the_plain_deflections(field):
 @pytest.mark.parametrize("macro", [(0.4, 0.4, 0.0), (0.6, -0.3, 0.5), (1.7, 0.2, 0.3), (0.3, 0, 1)])
 def test_the_mean_magnification_is_exact(macro):
     kappa, gamma, smooth = macro
-    field = ml.star_field(kappa, gamma, smooth, 5.0, seed=2)
-    mu = ml.magnification_map(field, 100, rays=2.0)
+    field = microlensing.star_field(kappa, gamma, smooth, 5.0, seed=2)
+    mu = microlensing.magnification_map(field, 100, rays=2.0)
     assert mu.mean() == pytest.approx(1 / abs((1 - kappa) ** 2 - gamma**2), rel=1e-11)
     assert mu.min() >= 0
 
 
 def test_without_stars_the_map_is_flat():
-    field = ml.star_field(0.3, 0.2, 1.0, 4.0)
-    disc = ml.convolve(ml.magnification_map(field, 64, rays=9.0), field.width, 0.3)
+    field = microlensing.star_field(0.3, 0.2, 1.0, 4.0)
+    disc = microlensing.convolve(
+        microlensing.magnification_map(field, 64, rays=9.0), field.width, 0.3
+    )
     np.testing.assert_allclose(disc, field.mean_magnification, rtol=1e-3)
 
 
 def test_the_map_does_not_depend_on_the_number_of_threads(field):
-    one, two = (ml.magnification_map(field, 64, threads=n) for n in (1, 2))
+    one, two = (microlensing.magnification_map(field, 64, threads=n) for n in (1, 2))
     np.testing.assert_allclose(one, two, rtol=1e-12)
 
 
@@ -87,20 +88,20 @@ def one_star(kappa_of_box=1e-4, gamma=0.0):
     slopes = np.abs([1 - kappa - gamma, 1 - kappa + gamma])
     width = np.sqrt(np.pi / kappa * slopes.prod())
     box = width / slopes
-    return ml.StarField(kappa, gamma, width, box[None] / 2)
+    return microlensing.StarField(kappa, gamma, width, box[None] / 2)
 
 
 def test_a_single_lens_magnifies_as_it_should():
     """mu(u) = (u^2 + 2) / (u sqrt(u^2 + 4)), averaged over a small disc."""
     field = one_star(2.5e-3)
     pixels = 1500
-    mu = ml.magnification_map(field, pixels, rays=20.0)
-    disc = ml.convolve(mu, field.width, 0.05)
+    mu = microlensing.magnification_map(field, pixels, rays=20.0)
+    disc = microlensing.convolve(mu, field.width, 0.05)
     centre = field.width / 2
     for u in (0.5, 1.0, 1.5, 2.5):
         angles = np.linspace(0, 2 * np.pi, 40)
         ring = centre + u * np.stack([np.cos(angles), np.sin(angles)], 1)
-        found = ml.read_tracks(disc, field.width, ring).mean()
+        found = microlensing.read_tracks(disc, field.width, ring).mean()
         assert found == pytest.approx((u**2 + 2) / (u * np.sqrt(u**2 + 4)), rel=0.01), u
 
 
@@ -122,28 +123,31 @@ def test_chang_refsdal_cusps():
     wanted = [2 * gamma / np.sqrt(1 + gamma), 2 * gamma / np.sqrt(1 - gamma)]
     for (distance, axis), cusp in zip(critical, wanted, strict=True):
         x = centre + distance * np.eye(2)[axis]
-        y = field.slopes * (x - centre) - ml.deflection(field, x[None], ewald_width=1.0)[0]
+        y = (
+            field.slopes * (x - centre)
+            - microlensing.deflection(field, x[None], ewald_width=1.0)[0]
+        )
         assert abs(y[axis]) == pytest.approx(cusp, rel=2e-3)
 
 
 def test_more_rays_make_a_better_map(field):
-    best = ml.magnification_map(field, 128, rays=300.0)
-    smooth = ml.convolve(best, field.width, 0.1)
+    best = microlensing.magnification_map(field, 128, rays=300.0)
+    smooth = microlensing.convolve(best, field.width, 0.1)
     errors = []
     for rays in (1.0, 5.0, 25.0):
-        mu = ml.magnification_map(field, 128, rays=rays)
-        errors.append(np.std(ml.convolve(mu, field.width, 0.1) - smooth))
+        mu = microlensing.magnification_map(field, 128, rays=rays)
+        errors.append(np.std(microlensing.convolve(mu, field.width, 0.1) - smooth))
     assert errors[0] > 1.5 * errors[1] > 2.25 * errors[2]
     assert errors[1] < 0.02 * smooth.std()
 
 
-@pytest.mark.parametrize("profile", ml.PROFILES)
+@pytest.mark.parametrize("profile", microlensing.PROFILES)
 def test_half_of_the_light_comes_from_within_the_radius(profile):
     """The source as an image: a map with a single bright node, convolved."""
     n, width, radius = 1024, 40.0, 1.0
     mu = np.zeros((n, n))
     mu[n // 2, n // 2] = 1.0
-    image = ml.convolve(mu, width, radius, profile, undo_grid=False)
+    image = microlensing.convolve(mu, width, radius, profile, undo_grid=False)
     x = (np.arange(n) - n // 2) * width / n
     inside = image[np.hypot(x[:, None], x) <= radius].sum() / image.sum()
     assert image.sum() == pytest.approx(1, abs=1e-5)
@@ -161,42 +165,42 @@ def test_undoing_the_grid_undoes_it():
         for j in (0, 1):
             share = np.abs(1 - i - (rays - low)[:, 0]) * np.abs(1 - j - (rays - low)[:, 1])
             np.add.at(mu, tuple(((low + np.array([i, j])) % n).T), share * weight)
-    disc = ml.convolve(mu / mu.mean(), width, 1e-3)
+    disc = microlensing.convolve(mu / mu.mean(), width, 1e-3)
     x = np.linspace(0, n, 1000)
-    read = ml.read_tracks(disc, width, np.stack([x, np.full(1000, 20.3)], 1))
+    read = microlensing.read_tracks(disc, width, np.stack([x, np.full(1000, 20.3)], 1))
     amplitude = 2 * np.mean((read - 1) * np.cos(2 * np.pi * x / 8))
     assert amplitude == pytest.approx(1, abs=0.05)
 
 
 def test_tracks_are_straight_even_and_reproducible():
-    points = ml.tracks(50, 10.0, 4.5, 300, seed=3)
+    points = microlensing.tracks(50, 10.0, 4.5, 300, seed=3)
     steps = np.diff(points, axis=1)
     np.testing.assert_allclose(steps, steps[:, :1].repeat(299, 1), atol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(points[:, -1] - points[:, 0], axis=1), 4.5)
-    assert np.array_equal(points, ml.tracks(50, 10.0, 4.5, 300, seed=3))
+    assert np.array_equal(points, microlensing.tracks(50, 10.0, 4.5, 300, seed=3))
 
 
 def test_reading_is_bilinear_and_periodic():
     n, width = 16, 8.0
     disc = np.random.default_rng(0).normal(size=(n, n))
     nodes = np.stack(np.meshgrid(np.arange(n), np.arange(n), indexing="ij"), -1) * width / n
-    np.testing.assert_allclose(ml.read_tracks(disc, width, nodes), disc)
-    np.testing.assert_allclose(ml.read_tracks(disc, width, nodes + width), disc)
-    half = ml.read_tracks(disc, width, nodes + width / n / 2)
+    np.testing.assert_allclose(microlensing.read_tracks(disc, width, nodes), disc)
+    np.testing.assert_allclose(microlensing.read_tracks(disc, width, nodes + width), disc)
+    half = microlensing.read_tracks(disc, width, nodes + width / n / 2)
     mean = (disc + np.roll(disc, -1, 0) + np.roll(disc, -1, 1) + np.roll(disc, -1, (0, 1))) / 4
     np.testing.assert_allclose(half, mean, atol=1e-12)
 
 
 BAD = [
-    lambda: ml.star_field(0.5, 0.5),
-    lambda: ml.star_field(-0.1),
-    lambda: ml.star_field(0.4, smooth_fraction=1.5),
-    lambda: ml.star_field(0.4, width=float("nan")),
-    lambda: ml.star_field(0.4, 0.4, width=1e6),
-    lambda: ml.magnification_map(ml.star_field(width=1.0), 0),
-    lambda: ml.magnification_map(ml.star_field(width=1.0), 10, rays=-1),
-    lambda: ml.profile_transform([1.0], 0.0),
-    lambda: ml.profile_transform([1.0], 1.0, "square"),
+    lambda: microlensing.star_field(0.5, 0.5),
+    lambda: microlensing.star_field(-0.1),
+    lambda: microlensing.star_field(0.4, smooth_fraction=1.5),
+    lambda: microlensing.star_field(0.4, width=float("nan")),
+    lambda: microlensing.star_field(0.4, 0.4, width=1e6),
+    lambda: microlensing.magnification_map(microlensing.star_field(width=1.0), 0),
+    lambda: microlensing.magnification_map(microlensing.star_field(width=1.0), 10, rays=-1),
+    lambda: microlensing.profile_transform([1.0], 0.0),
+    lambda: microlensing.profile_transform([1.0], 1.0, "square"),
 ]
 
 

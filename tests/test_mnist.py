@@ -12,8 +12,8 @@ from conftest import ROOT, write_idx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common import mnist
-from common.settings import InputError
+from common.digits import data as digit_data
+from common.runtime.errors import InputError
 
 
 def test_bundled_digits_are_real_28x28_and_held_out(bundled):
@@ -27,7 +27,7 @@ def test_bundled_digits_are_real_28x28_and_held_out(bundled):
 
 
 def test_files_are_read_as_they_are(small_mnist):
-    data = mnist.load(str(small_mnist))
+    data = digit_data.load(str(small_mnist))
     assert data.source == f"own digits in {small_mnist}"
     raw = (small_mnist / "MNIST/raw/t10k-images-idx3-ubyte").read_bytes()
     assert data.test_images.numpy().tobytes() == raw[16:]
@@ -36,25 +36,25 @@ def test_files_are_read_as_they_are(small_mnist):
 
 def test_the_variable_names_the_folder_and_the_flag_wins(small_mnist, tmp_path, monkeypatch):
     monkeypatch.setenv("MNIST_ROOT", str(small_mnist))
-    assert len(mnist.load().train_images) == 40
+    assert len(digit_data.load().train_images) == 40
     monkeypatch.setenv("MNIST_ROOT", str(tmp_path / "nothing"))
-    assert len(mnist.load(str(small_mnist)).train_images) == 40
+    assert len(digit_data.load(str(small_mnist)).train_images) == 40
 
 
 def test_without_files_one_warning_and_other_digits(tmp_path, capsys):
-    data = mnist.load(str(tmp_path), limit=100)
+    data = digit_data.load(str(tmp_path), limit=100)
     warning = capsys.readouterr().err
     assert warning.startswith("warning: ") and warning.count("\n") == 1
-    assert data.source == f"{mnist.BUNDLED}, first 100" and len(data.train_images) == 100
+    assert data.source == f"{digit_data.BUNDLED}, first 100" and len(data.train_images) == 100
 
 
 def test_a_failed_download_leaves_nothing(tmp_path, monkeypatch, capsys):
     def refuse(*arguments, **keywords):
         raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
 
-    monkeypatch.setattr(mnist, "_torchvision_mnist", lambda: refuse)
-    assert mnist.load(str(tmp_path / "new")).source == mnist.BUNDLED
-    assert list((tmp_path / "new").iterdir()) == []  # no half-written file
+    monkeypatch.setattr(digit_data.torchvision_mnist(), "MNIST", refuse)
+    assert digit_data.load(str(tmp_path / "new")).source == digit_data.BUNDLED
+    assert not [p for p in (tmp_path / "new").rglob("*") if p.is_file() and p.name != ".lock"]
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -62,15 +62,15 @@ def test_a_download_completes_a_folder_with_missing_files(small_mnist, tmp_path,
     source, target = small_mnist, tmp_path / "target"
     shutil.copytree(source / "MNIST", target / "MNIST")
     (target / "MNIST/raw/t10k-labels-idx1-ubyte").unlink()
-    real = mnist._torchvision_mnist()
+    real = digit_data.torchvision_mnist().MNIST
 
     def fake(root, train, download):
         if download:
             shutil.copytree(source / "MNIST", Path(root) / "MNIST")
         return real(root=root, train=train, download=False)
 
-    monkeypatch.setattr(mnist, "_torchvision_mnist", lambda: fake)
-    assert len(mnist.load(str(target)).test_labels) == 20
+    monkeypatch.setattr(digit_data.torchvision_mnist(), "MNIST", fake)
+    assert len(digit_data.load(str(target)).test_labels) == 20
     assert [path.name for path in target.iterdir()] == ["MNIST"]
 
 
@@ -80,7 +80,7 @@ def test_real_digits_are_known_by_their_checksums(real_mnist):
 
 def test_torchvision_imports_beside_a_cpu_torch():
     """In a fresh process, whatever builds of the two are installed."""
-    code = "from common import mnist; print(mnist._torchvision_mnist().__name__)"
+    code = "from common.digits import data; print(data.torchvision_mnist().MNIST.__name__)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "MNIST", done.stderr
 
@@ -98,7 +98,7 @@ def test_truncated_files_give_one_clear_error(small_mnist, name, share):
     try:
         path.write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(InputError, match=r"train-\w+-idx\d-ubyte is truncated or damaged"):
-            mnist.read(small_mnist)
+            digit_data.read(small_mnist)
     finally:
         path.write_bytes(whole)
 
@@ -113,11 +113,11 @@ def test_damaged_heads_give_an_error_or_the_same_digits(small_mnist, data):
     value = data.draw(st.integers(0, 255))
     path = small_mnist / "MNIST/raw" / name
     whole = path.read_bytes()
-    expected = mnist.read(small_mnist)
+    expected = digit_data.read(small_mnist)
     try:
         path.write_bytes(whole[:position] + bytes([value]) + whole[position + 1 :])
         try:
-            found = mnist.read(small_mnist)
+            found = digit_data.read(small_mnist)
         except InputError as error:
             assert "\n" not in str(error) and "train-" in str(error)
         else:
@@ -140,13 +140,13 @@ def test_contents_that_are_no_digits_are_refused(small_mnist, damage):
         images = np.zeros((30, 27, 28), np.uint8)
     write_idx(small_mnist, images, labels)
     with pytest.raises(InputError, match="damaged"):
-        mnist.read(small_mnist)
+        digit_data.read(small_mnist)
 
 
 def test_binarisation_is_exact_at_the_ends_and_unbiased_between():
     torch.manual_seed(0)
     grey = torch.arange(256, dtype=torch.uint8).expand(20_000, 256)
-    x = mnist.binarise(grey)
+    x = digit_data.binarise(grey)
     assert set(x.unique().tolist()) == {0.0, 1.0}
     assert x[:, 0].sum() == 0 and x[:, 255].min() == 1
     expected = torch.arange(256) / 255

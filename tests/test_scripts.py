@@ -1,13 +1,20 @@
 """Every script runs with --smoke in an empty folder, without data or network; lint."""
 
 import json
+import shutil
+import statistics
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT, run_script
 
-from common import artifacts, digit_metrics, digits, judge
+import ex_1b
+import ex_2b
+from common.digits import classifier
+from common.digits import evaluation as digit_evaluation
+from common.digits import model as digit_model
+from common.runtime import files
 
 # script: (arguments, files that must be there afterwards)
 SMOKE = {
@@ -56,14 +63,42 @@ def test_importing_has_no_effect(script, tmp_path):
 
 
 MODULES = {
-    "common.report": "solutions.pdf",
-    "common.overview": "figures/overview.png",
+    "report.build": "solutions.pdf",
+    "report.overview": "figures/overview.png",
     "common.light_curves": "data/labels.dat",
-    "benchmarks.ex_2b_ablation": "figures/ex_2b_ablation.json",
-    "benchmarks.ex_3a_ablation": "figures/ex_3a_ablation.json",
-    "common.judge": "checkpoints/judge.pt",
-    "benchmarks.ex_1b_ablation": "figures/ex_1b_ablation.json",
+    "common.digits.classifier": "checkpoints/judge.pt",
 }
+NAMED = {
+    "benchmarks.ablations": ["ex_1b", "ex_2b", "ex_3a"],
+    "benchmarks.seeds": ["ex_2b", "ex_3a"],
+}
+
+
+@pytest.mark.parametrize(("module", "name"), [(m, n) for m, names in NAMED.items() for n in names])
+def test_ablations_and_seeds_run_in_smoke_size_and_keep_what_is_done(module, name, tmp_path):
+    """Three seeds: the first two are kept from the first run, bit for bit."""
+    arguments = ["-m", module, name, "--smoke", "--scratch", "s", "--threads", "1"]
+    if module == "benchmarks.ablations":
+        arguments.remove("--scratch")
+        arguments.remove("s")
+    done = run_script(arguments, tmp_path)
+    assert done.returncode == 0, done.stderr
+    kind = module.removeprefix("benchmarks.").removesuffix("s")
+    path = tmp_path / f"smoke/figures/{name}_{kind if kind == 'ablation' else 'seeds'}.json"
+    first = json.loads(path.read_text())
+    if kind == "ablation":
+        assert first["rows"]
+        return
+    variant = "cd" if name == "ex_3a" else name
+    done = run_script([*arguments, "--seeds", "0", "1", "2"], tmp_path)
+    second = json.loads(path.read_text())[variant]
+    assert list(second["seeds"]) == ["0", "1", "2"]
+    assert {k: second["seeds"][k] for k in "01"} == first[variant]["seeds"]
+    bound = [run["kl_nats" if name == "ex_3a" else "test.negative_elbo_nats"]
+             for run in second["seeds"].values()]  # fmt: skip
+    key = "kl_nats" if name == "ex_3a" else "test.negative_elbo_nats"
+    assert second["mean"][key] == pytest.approx(statistics.mean(bound), rel=1e-4)
+    assert second["std"][key] == pytest.approx(statistics.stdev(bound), rel=1e-4)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -80,25 +115,54 @@ def test_lint(command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_imports_go_one_way():
-    """Helpers never import a script, and only the script that needs it imports umap."""
-    for path in (ROOT / "common").glob("*.py"):
-        text = path.read_text()
-        assert "import ex_" not in text and "from ex_" not in text, path
-        assert "import data_loader" not in text and "import umap" not in text, path
+OVERWRITE = [
+    ["ex_1b.py", "--latent", "8"], ["ex_1b.py", "--seed", "1"], ["ex_2b.py", "--smoke"],
+    ["ex_3a.py", "--smoke"], ["ex_3a.py", "--steps", "7"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", OVERWRITE, ids=lambda command: " ".join(command))
+def test_a_shipped_checkpoint_is_not_overwritten_by_other_settings(command, tmp_path):
+    """It takes another --out-dir, or --force."""
+    shutil.copytree(ROOT / "checkpoints", tmp_path / "checkpoints")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*.pt")}
+    done = run_script([ROOT / command[0], *command[1:], "--out-dir", "."], tmp_path)
+    assert done.returncode == 2 and "--force" in done.stderr, done.stderr
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*.pt")} == before
+
+
+def test_the_checkpoint_is_saved_before_anything_is_measured(tmp_path, monkeypatch):
+    """A crash while measuring or drawing leaves the training on disk."""
+
+    def crash(*arguments, **keywords):
+        raise RuntimeError("while measuring")
+
+    for module in (ex_1b, ex_2b):
+        monkeypatch.setattr(module.evaluation, "measure", crash)
+        with pytest.raises(RuntimeError, match="while measuring"):
+            module.main(["--smoke", "--threads", "1", "--out-dir", str(tmp_path)])
+        assert (tmp_path / f"checkpoints/{module.__name__}.pt").is_file()
 
 
 def test_the_shipped_model_is_as_good_as_its_numbers_on_real_digits(real_mnist):
     """-ELBO of all test digits, measured anew with other random numbers; and the judge."""
-    model, content = digits.load()
+    model, _ = digit_model.load()
+    numbers = json.loads((ROOT / "figures/ex_1b.json").read_text())
     images, labels = real_mnist.test_images, real_mnist.test_labels
-    found = digit_metrics.elbo(model, images, labels, draws=1, seed=99)["negative_elbo_nats"]
-    assert abs(found - content["metrics"]["test"]["negative_elbo_nats"]) < 0.3
-    assert judge.accuracy(judge.load()[0], images, labels) >= 0.99
+    found = digit_evaluation.elbo(model, images, labels, draws=1, seed=99)["negative_elbo_nats"]
+    assert abs(found - numbers["test"]["negative_elbo_nats"]) < 0.3
+    assert classifier.accuracy(classifier.load()[0], images, labels) >= 0.99
 
 
 def test_shipped_numbers_belong_to_the_shipped_checkpoints():
-    for name in ("ex_1b", "ex_1c"):
-        numbers = json.loads((ROOT / f"figures/{name}.json").read_text())
-        assert numbers["checkpoint_sha256"] == artifacts.sha256(ROOT / "checkpoints/ex_1b.pt")
-        assert numbers["source"] == "MNIST"
+    """Every JSON of a trained model records the hash of the checkpoint that it speaks of."""
+    owner = {"ex_1c": "ex_1b", "ex_2c": "ex_2b", "ex_2d": "ex_2b"}
+    for path in (ROOT / "figures").glob("*.json"):
+        numbers = json.loads(path.read_text(encoding="utf-8"))
+        stamps = dict(numbers.get("checkpoints_sha256", {}))
+        if "checkpoint_sha256" in numbers:
+            stamps[owner.get(path.stem, path.stem)] = numbers["checkpoint_sha256"]
+        made_without = ("overview", "ex_2a")
+        assert stamps or path.stem in made_without or path.stem.endswith(("_ablation", "_seeds"))
+        for name, stamp in stamps.items():
+            assert stamp == files.sha256(ROOT / f"checkpoints/{name}.pt"), (path.name, name)

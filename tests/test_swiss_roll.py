@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from common import ebm, langevin, swiss_roll
-from common.settings import InputError
+from common.runtime.errors import InputError
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.5])
@@ -99,7 +99,7 @@ def test_metropolis_langevin_has_the_exact_variance():
     n = 40_000
     start = torch.randn(n, 1, dtype=torch.float64)
     target = lambda x: (-0.5 * (x * x).sum(1), -x)  # noqa: E731
-    x, accepted = langevin.metropolis_langevin(start, target, 0.5, 20)
+    x, accepted = langevin.mala(start, target, 0.5, 20)
     assert x.var().item() == pytest.approx(1, abs=5 * math.sqrt(2 / n)) and 0.5 < accepted < 1
 
 
@@ -108,7 +108,10 @@ def test_jumps_leave_the_target_as_it_is_and_reach_it(kind):
     """From far off to a mixture of two distant Gaussians with weights 0.3 and 0.7."""
     torch.manual_seed(0)
     other = torch.randn(500, 2) + 6.0 * torch.randn(500, 1).sign()
-    proposal = {"wide": langevin.Wide(8.0), "histogram": langevin.Histogram(other, 0.7)}[kind]
+    proposal = {
+        "wide": langevin.GaussianProposal(8.0),
+        "histogram": langevin.HistogramProposal(other, 0.7),
+    }[kind]
 
     def log_p(x):
         parts = [-0.5 * ((x - c) ** 2).sum(1) for c in (-6.0, 6.0)]
@@ -117,7 +120,7 @@ def test_jumps_leave_the_target_as_it_is_and_reach_it(kind):
     x = torch.full((20_000, 2), -6.0)
     value = log_p(x)
     for _ in range(400):
-        x, value, _ = langevin.jump(x, value, log_p, proposal)
+        x, value, _ = langevin.independence_step(x, value, log_p, proposal)
     torch.testing.assert_close(value, log_p(x))
     assert (x[:, 0] > 0).float().mean().item() == pytest.approx(0.7, abs=0.02)
 
@@ -125,7 +128,7 @@ def test_jumps_leave_the_target_as_it_is_and_reach_it(kind):
 def test_the_histogram_proposal_has_the_density_it_claims():
     """Its density integrates to one, and is what its draws follow."""
     torch.manual_seed(0)
-    proposal = langevin.Histogram(swiss_roll.sample(2000), 0.5)
+    proposal = langevin.HistogramProposal(swiss_roll.sample(2000), 0.5)
     points, area = swiss_roll.grid(0.1, 40.05)
     assert proposal.log_prob(points.float()).exp().sum().item() * area == pytest.approx(1, abs=1e-3)
     x = proposal.draw(100_000)
@@ -134,12 +137,12 @@ def test_the_histogram_proposal_has_the_density_it_claims():
     share = proposal.log_prob(quarter).exp().sum().item() * area
     assert inside.float().mean().item() == pytest.approx(share, abs=0.01)
     with pytest.raises(ValueError, match="too spread out"):
-        langevin.Histogram(torch.tensor([[0.0, 0.0], [1e6, 0.0]]), 0.5)
+        langevin.HistogramProposal(torch.tensor([[0.0, 0.0], [1e6, 0.0]]), 0.5)
 
 
 def test_the_energy_gradient_written_out_is_that_of_autograd():
     torch.manual_seed(0)
-    model, x = ebm.Energy(), (8 * torch.randn(100, 2)).requires_grad_()
+    model, x = ebm.LogDensity(), (8 * torch.randn(100, 2)).requires_grad_()
     value = model(x)
     (gradient,) = torch.autograd.grad(value.sum(), x)
     found, slope = model.value_and_gradient(x.detach())
@@ -149,7 +152,7 @@ def test_the_energy_gradient_written_out_is_that_of_autograd():
 
 
 def test_the_normaliser_of_a_gaussian_is_the_known_one():
-    model = ebm.Energy()
+    model = ebm.LogDensity()
     torch.nn.init.zeros_(model.last.weight)
     torch.nn.init.constant_(model.last.bias, 1.5)
     log_z, log_far = ebm.log_mass(model)
@@ -172,7 +175,7 @@ def test_the_exact_divergence_is_zero_for_the_truth_and_positive_otherwise():
     exact = ebm.Exact(0.5)
     assert exact.kl(Truth())["kl_nats"] == pytest.approx(0, abs=1e-6)
     torch.manual_seed(0)
-    assert exact.kl(ebm.Energy())["kl_nats"] > 0.5
+    assert exact.kl(ebm.LogDensity())["kl_nats"] > 0.5
 
 
 @pytest.mark.parametrize("noise", [0.0, -1.0, float("nan"), 1e-9])

@@ -11,8 +11,9 @@ import pytest
 import torch
 from conftest import ROOT, run_script
 
-from common import resume, training
-from common.settings import InputError
+from common import training
+from common.runtime import resume, seeding
+from common.runtime.errors import InputError
 
 
 def fit(path, steps, *, seed=0, fail_at=None, at=None, signalled=None, **keywords):
@@ -92,7 +93,7 @@ def test_batches_are_permutations_and_independent_of_history():
 
 
 def test_step_seeds_differ():
-    seeds = {training.step_seed(seed, step) for seed in range(50) for step in range(-50, 50)}
+    seeds = {seeding.step_seed(seed, step) for seed in range(50) for step in range(-50, 50)}
     assert len(seeds) == 5000 and all(0 <= seed < 2**63 for seed in seeds)
 
 

@@ -3,18 +3,19 @@
 import gzip
 import os
 import struct
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_script, write_idx
-from faults.campaign import long_only
+from conftest import run_script, write_idx
 
 import data_loader
-from common import curve_sets, light_curves, mnist, swiss_roll
-from common.settings import InputError
+from common import swiss_roll
+from common.digits import data as digit_data
+from common.light_curves import data as curve_data
+from common.light_curves import simulation
+from common.runtime.errors import InputError
+from common.swiss_roll import data as roll_data
 
 HEADER = "map_id disc_id k g s p\n"
 ROW = ",".join(["1.5"] * 300) + "\n"
@@ -85,17 +86,17 @@ def test_a_link_out_of_the_folder_is_refused(folder, tmp_path_factory):
 
 def test_pipes_and_folders_in_place_of_files_do_not_hang(folder, tmp_path):
     """A pipe that nobody writes to would be read for ever."""
-    for name in ("labels.dat", "12345/05.dat", "simulated.json", swiss_roll.FILE):
+    for name in ("labels.dat", "12345/05.dat", "simulated.json", roll_data.FILE):
         path = folder / name
         kept = path.read_bytes() if path.exists() else None
         for make in (os.mkfifo, os.mkdir):
             path.unlink(missing_ok=True)
             make(path)
             if name == "simulated.json":
-                assert light_curves.source_of(folder).endswith("labels.dat")
-            elif name == swiss_roll.FILE:
+                assert simulation.source_of(folder).endswith("labels.dat")
+            elif name == roll_data.FILE:
                 with pytest.raises(InputError, match="not a file"):
-                    swiss_roll.load(str(folder), 0.2, 100, 0)
+                    roll_data.load(str(folder), 0.2, 100, 0)
             else:
                 with pytest.raises(ValueError, match=r"\.dat"):
                     data_loader.dataloader(folder)
@@ -107,11 +108,14 @@ def test_pipes_and_folders_in_place_of_files_do_not_hang(folder, tmp_path):
 AS_NOBODY = """
 import os, sys
 import data_loader
-from common import artifacts, mnist, swiss_roll
+from common.digits import data as digit_data
+from common.runtime import checkpoints
+from common.swiss_roll import data as roll_data
+import torchvision.datasets
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 folder, file = sys.argv[1:]
-for call in (lambda: data_loader.dataloader(folder), lambda: swiss_roll.read(file),
-             lambda: mnist.read(folder), lambda: artifacts.load_checkpoint(file, "x", "y")):
+for call in (lambda: data_loader.dataloader(folder), lambda: roll_data.read(file),
+             lambda: digit_data.read(folder), lambda: checkpoints.load(file, "x", "y")):
     try:
         call()
         sys.exit("was read")
@@ -141,15 +145,15 @@ def test_files_that_may_not_be_read_are_named(folder):
 def test_sources_of_the_same_size_are_joined_and_not_overwritten(folder):
     (folder / "labels.dat").write_text(HEADER + "12345 5 0 0 0 0.2\n12345 25 0 0 0 0.2\n")
     x, y = data_loader.dataloader(folder)
-    parts = curve_sets.split(x, y)
+    parts = curve_data.split(x, y)
     assert len(parts.train[0.2]) + len(parts.test[0.2]) == 8
-    assert len(curve_sets.by_size(x, y, 3)[0.2]) == 3
+    assert len(curve_data.by_x[0.2]) == 3
 
 
 def test_a_source_with_one_curve_cannot_be_split(folder):
     (folder / "12345/05.dat").write_text(ROW)
     with pytest.raises(InputError, match="at least two"):
-        curve_sets.split(*data_loader.dataloader(folder))
+        curve_data.split(*data_loader.dataloader(folder))
 
 
 def test_old_processed_digits_do_not_replace_the_files(small_mnist):
@@ -159,7 +163,7 @@ def test_old_processed_digits_do_not_replace_the_files(small_mnist):
     other = (torch.zeros(50, 28, 28, dtype=torch.uint8), torch.arange(50) % 10)
     for name in ("training.pt", "test.pt"):
         torch.save(other, folder / name)
-    data = mnist.read(small_mnist)
+    data = digit_data.read(small_mnist)
     assert len(data.train_images) == 40 and data.train_images.max() > 0
 
 
@@ -176,19 +180,21 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("optimised", [False, pytest.param(True, marks=long_only)])
-def test_idx_files_that_are_none_are_refused(small_mnist, head, optimised):
-    """Also under `python -O`, where nothing may depend on an assertion."""
+def test_idx_files_that_are_none_are_refused(small_mnist, head):
     name = "train-images-idx3-ubyte"
     (small_mnist / "MNIST/raw" / name).write_bytes(HEADS[head])
-    if not optimised:
-        with pytest.raises(InputError, match=f"{name} is truncated or damaged"):
-            mnist.read(small_mnist)
-    elif head == "four dimensions":  # one is enough: it takes seconds
-        code = "import sys\nfrom common import mnist\nmnist.read(sys.argv[1])"
-        done = subprocess.run([sys.executable, "-O", "-c", code, small_mnist], cwd=ROOT,
-                              capture_output=True, text=True)  # fmt: skip
-        assert f"{name} is truncated" in done.stderr
+    with pytest.raises(InputError, match=f"{name} is truncated or damaged"):
+        digit_data.read(small_mnist)
+
+
+def test_nothing_depends_on_an_assertion(small_mnist):
+    """Under `python -O` torchvision's reader asserts nothing."""
+    name = "train-images-idx3-ubyte"
+    code = "import sys\nfrom common.digits import data\ndata.read(sys.argv[1])"
+    for head in ("four dimensions", "floats", "more than it says"):
+        (small_mnist / "MNIST/raw" / name).write_bytes(HEADS[head])
+        done = run_script(["-O", "-c", code, small_mnist], small_mnist)
+        assert f"{name} is truncated" in done.stderr, (head, done.stderr)
 
 
 POINTS = "1.0,2.0\n" * 120
@@ -201,25 +207,25 @@ ROLLS = {
 
 @pytest.mark.parametrize("row", ROLLS)
 def test_rows_of_the_roll_are_named_by_line(tmp_path, row):
-    path = tmp_path / swiss_roll.FILE
+    path = tmp_path / roll_data.FILE
     path.write_text(POINTS + row, encoding="utf-8")
     with pytest.raises(InputError, match=rf"csv, {ROLLS[row]}"):
-        swiss_roll.read(path)
+        roll_data.read(path)
 
 
 def test_a_first_row_with_a_slip_is_not_taken_for_a_header(tmp_path):
-    path = tmp_path / swiss_roll.FILE
+    path = tmp_path / roll_data.FILE
     for row in ("1.0,2.O", "\0-8.62,\x001.3", "nan,nan", "-inf,x", "1_0,٣", ".5x,1"):
         path.write_text(row + "\n" + POINTS, encoding="utf-8")
         with pytest.raises(InputError, match="line 1"):
-            swiss_roll.read(path)
+            roll_data.read(path)
     path.write_text("\ufeffx [m],y [m]\r\n" + POINTS.replace("\n", "\r\n\r\n"), encoding="utf-8")
-    assert len(swiss_roll.read(path)) == 120
+    assert len(roll_data.read(path)) == 120
 
 
 def test_a_roll_without_noise_does_not_ask_for_a_grid_without_end(tmp_path):
     """Its exact density would take a grid of 10^9 points."""
     t = torch.linspace(swiss_roll.FIRST, swiss_roll.LAST, 500, dtype=torch.float64)
-    np.savetxt(tmp_path / swiss_roll.FILE, swiss_roll.spiral(t), delimiter=",")
-    points, noise, source = swiss_roll.load(str(tmp_path), 0.2, 100, 0)
+    np.savetxt(tmp_path / roll_data.FILE, swiss_roll.spiral(t), delimiter=",")
+    points, noise, source = roll_data.load(str(tmp_path), 0.2, 100, 0)
     assert len(points) == 500 and noise is None and "too fine for the exact density" in source

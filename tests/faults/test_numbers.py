@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_script
-from faults.campaign import long_only
 
 import ex_1c
 import ex_2b
 import ex_2c
 import ex_3b
-from common import curve_model, cvae, digits, ebm, langevin, resume, swiss_roll, training
-from common.settings import InputError
+from common import cvae, ebm, langevin, swiss_roll, training
+from common.digits import model as digit_model
+from common.light_curves import model as curve_model
+from common.runtime import resume
+from common.runtime.errors import InputError
 
 
 def train(path, steps, spoil_at, spoil="loss", every_seconds=0):
@@ -81,7 +83,7 @@ def test_states_that_do_not_fit_are_refused(tmp_path, name):
 
 @pytest.mark.parametrize("grey", [0, 255])
 def test_black_and_white_images_have_finite_losses(grey):
-    model, _ = digits.load()
+    model, _ = digit_model.load()
     x = torch.full((10, 784), grey / 255)
     for term in cvae.elbo_terms(model, x, torch.arange(10)):
         assert term.isfinite().all()
@@ -114,9 +116,7 @@ def test_langevin_far_beyond_its_limit_stays_finite_where_tested():
     """eps = 10 with Metropolis: all refused or finite.  Untested chains are ex_3b's to refuse."""
     torch.manual_seed(0)
     model = ebm.load(ROOT / "checkpoints/ex_3a_cd.pt")
-    x, accepted = langevin.metropolis_langevin(
-        swiss_roll.sample(100), model.value_and_gradient, 10.0, 50
-    )
+    x, accepted = langevin.mala(swiss_roll.sample(100), model.value_and_gradient, 10.0, 50)
     assert x.isfinite().all() and 0 <= accepted <= 1
 
 
@@ -128,15 +128,6 @@ def test_step_sizes_without_a_meaning_are_refused(eps, capsys, monkeypatch, tmp_
     assert not list(tmp_path.iterdir())
 
 
-@long_only
-@pytest.mark.parametrize("eps", ["10", "100"])
-def test_step_sizes_far_beyond_the_limit_are_measured_as_diverged(eps, tmp_path):
-    done = run_script([ROOT / "ex_3b.py", "--smoke", "--eps", eps], tmp_path)
-    assert done.returncode == 0, done.stderr
-    table = json.loads((tmp_path / "smoke/figures/ex_3b.json").read_text())["table"]
-    assert table[f"cd, eps {eps}"]["diverged"]["mean"] > 0.3
-
-
 def elbo(model, x, y, *more):
     """Return the ELBO terms with the same noise of the codes in any precision: (2, n)."""
     torch.manual_seed(0)
@@ -146,7 +137,7 @@ def elbo(model, x, y, *more):
         return torch.stack(cvae.elbo_terms(model, x, y, *more)).detach()
 
 
-def test_float32_losses_are_float64_losses(monkeypatch, tally):
+def test_float32_losses_are_float64_losses(monkeypatch):
     """Mean difference over mean size; the tolerances stand below."""
     monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor.to(torch.get_default_dtype()))
     torch.manual_seed(0)
@@ -154,24 +145,22 @@ def test_float32_losses_are_float64_losses(monkeypatch, tally):
     curves, p = 0.1 * torch.randn(20, 300).cumsum(1) / 17, torch.logspace(-1, 0.7, 20)
     points = swiss_roll.sample(200)
     losses = {
-        "digits": (digits.load()[0], lambda m, kind: elbo(m, x.to(kind), y)),
+        "digits": (digit_model.load()[0], lambda m, kind: elbo(m, x.to(kind), y)),
         "curves": (curve_model.load()[0], lambda m, kind: elbo(
             m, curves.to(kind), p.to(kind), curve_model.log_likelihood)),
         "energy": (ebm.load(ROOT / "checkpoints/ex_3a_cd.pt"), lambda m, kind: m(points.to(kind))),
         "roll": (torch.nn.Module(), lambda m, kind: swiss_roll.log_density(points.to(kind))),
     }  # fmt: skip
     for name, (model, loss) in losses.items():
-        with tally:
-            single = loss(model, torch.float32).double()
-            torch.set_default_dtype(torch.float64)
-            try:
-                double = loss(model.double(), torch.float64)
-            finally:
-                torch.set_default_dtype(torch.float32)
-            assert double.dtype == torch.float64
-            worst = ((single - double).abs().mean() / double.abs().mean()).item()
-            tally.facts[f"relative {name}"] = float(f"{worst:.1g}")
-            assert worst < TOLERANCE[name], (name, worst)
+        single = loss(model, torch.float32).double()
+        torch.set_default_dtype(torch.float64)
+        try:
+            double = loss(model.double(), torch.float64)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert double.dtype == torch.float64
+        worst = ((single - double).abs().mean() / double.abs().mean()).item()
+        assert worst < TOLERANCE[name], (name, worst)
 
 
 TOLERANCE = {"digits": 1e-5, "curves": 1e-4, "energy": 1e-5, "roll": 1e-3}
@@ -189,35 +178,13 @@ def numbers_of(path):
     return without(json.loads(path.read_text()))
 
 
-def difference(first, second) -> float:
-    """Return the largest difference of two nested results, relative to 1 + size."""
-    if isinstance(first, dict):
-        assert first.keys() == second.keys()
-        return max([0.0, *(difference(first[k], second[k]) for k in first)])
-    if isinstance(first, list):
-        assert len(first) == len(second)
-        return max([0.0, *(difference(a, b) for a, b in zip(first, second, strict=True))])
-    if isinstance(first, float):
-        return abs(first - second) / (1 + abs(first))
-    assert first == second
-    return 0.0
-
-
-@long_only
-@pytest.mark.parametrize("name", ["ex_2a", "ex_3a_cd", "ex_2b"])
-def test_the_same_seed_gives_the_same_json_and_threads_change_little(name, tmp_path, tally):
+def test_the_same_seed_gives_the_same_json(tmp_path):
     """Apart from seconds, folder, and the hash of a checkpoint, which holds both."""
     found = []
-    for threads in ("1", "1", "2"):
-        script = ROOT / f"{name.removesuffix('_cd')}.py"
-        folder = tmp_path / str(len(found))
-        more = ["--smoke", "--threads", threads, "--out-dir", folder]
-        done = run_script([script, *more, "--data-dir", tmp_path / "data"], tmp_path)
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        done = run_script([ROOT / "ex_3a.py", "--smoke", "--out-dir", folder], tmp_path)
         assert done.returncode == 0, done.stderr
-        found.append(numbers_of(folder / f"figures/{name}.json"))
-        found[-1].get("settings", {}).pop("out_dir", None)
-        found[-1].pop("checkpoint_sha256", None)
+        found.append(numbers_of(folder / "figures/ex_3a_cd.json"))
+        found[-1]["settings"].pop("out_dir")
+        found[-1].pop("checkpoint_sha256")
     assert found[0] == found[1]
-    largest = difference(found[0], found[2])
-    tally.facts[f"threads {name}"] = float(f"{largest:.1g}")
-    assert largest < 1e-3

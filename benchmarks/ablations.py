@@ -1,0 +1,275 @@
+"""What each choice is worth: trainings that differ from the default in one thing.
+
+    python -m benchmarks.ablations ex_1b    -> figures/ex_1b_ablation.json, a table on the screen
+
+ex_1b: 4 epochs a row unless the row says otherwise.  ex_2b: full length.  ex_3a: three seeds of
+every method and its control, with the sliced W2 under the protocol of ex_3b.py over the oracle's.
+Rows already in the file with the same settings are kept, so a stopped run goes on.  About 25
+minutes each on 2 cores; ex_1b needs MNIST.
+"""
+
+import json
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+import data_loader
+import ex_1b
+import ex_2b
+import ex_2c
+import ex_3a
+import ex_3b
+from common import cvae, swiss_roll, training
+from common.digits import classifier
+from common.digits import data as digit_data
+from common.digits import evaluation as digit_evaluation
+from common.digits import model as digit_model
+from common.light_curves import data as curve_data
+from common.light_curves import evaluation as curve_evaluation
+from common.light_curves import model as curve_model
+from common.light_curves import reference, simulation
+from common.runtime import files, results, script
+from common.runtime.device import pick_device
+from common.runtime.errors import InputError
+from common.runtime.options import Common, option, parse, resume_key
+from common.swiss_roll import evaluation as roll_evaluation
+
+WIDE = (0.01, 0.03)  # R_E, sources added to the training set of 2(b) in one row
+TEMPERATURES = (1.0, 0.95, 0.9, 0.85)
+FULL, SHORT = {"epochs": ex_1b.Settings.epochs}, {"epochs": 4}
+AVERAGED = {"beta": 784 / 24}  # BCE averaged over 784 pixels + KL averaged over 24 latents
+ROWS_1B = {
+    "full, seed 1": {"seed": 1} | FULL,
+    "full, seed 2": {"seed": 2} | FULL,
+    "default": SHORT,
+    "default, seed 1": {"seed": 1} | SHORT,
+    "products in float32": {"bfloat16": False} | SHORT,
+    "p(z|y): one learned Gaussian a class": {"prior": "gaussian"} | SHORT,
+    "p(z|y) = N(0, I)": {"prior": "standard"} | SHORT,
+    "p(z|y) = N(0, I), the course's averaged loss": {"prior": "standard"} | AVERAGED | SHORT,
+    "8 components a class": {"components": 8} | SHORT,
+    "32 components a class": {"components": 32} | SHORT,
+    "beta = 0.5": {"beta": 0.5} | SHORT,
+    "dense network, 2.5 times the epochs": {"network": "dense", "width": 512, "epochs": 10},
+    "no shifted batches": {"shifted": 0.0} | SHORT,
+    "weight decay 0.001": {"weight_decay": 1e-3} | SHORT,
+}
+ROWS_2B = {
+    "seed 1": {"seed": 1},
+    "seed 2": {"seed": 2},
+    "p(z|p) = N(0, I)": {"prior": "standard"},
+    "the course's averaged loss, raw curves, N(0, I)": {"course": True},
+    "condition ln p": {"condition": "log"},
+    "one Gaussian, no couplings": {"components": 1, "couplings": 0},
+    "trained also on p = 0.01, 0.03": {"wide": True},
+}
+METHODS_3A = {
+    "cd": {},
+    "cd, no Metropolis test": {"plain": True},
+    "jump": {"method": "jump"},
+    "jump, no Langevin step": {"method": "jump", "chain": 0},
+    "nce": {"method": "nce"},
+} | {f"short-run, eps {e:g}": {"method": "short-run", "step_size": e} for e in (0.1, 0.01, 0.001)}
+ROWS_3A = {f"{name}, seed {k}": c | {"seed": k} for k in range(3) for name, c in METHODS_3A.items()}
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """Which exercise."""
+
+    exercise: tuple = option((), "ex_1b, ex_2b or ex_3a")
+
+
+def rows_of(path, settings, rows, base, measure, more, extra=(), describe=lambda wanted: {}):
+    """Measure each of `rows` {name: change of `base`} that the JSON at `path` lacks; write each.
+
+    measure: (settings of the row, {what `extra` names in the change}) -> numbers.
+    describe: settings -> what must be the same besides them for a row to be kept.
+    more: goes into the JSON beside "rows".  Returns {name: row}.
+    """
+    done = json.loads(path.read_text(encoding="utf-8")).get("rows", {}) if path.exists() else {}
+    for name, change in rows.items():
+        own = {k: change[k] for k in extra if k in change}
+        change = {k: v for k, v in change.items() if k not in own}
+        threads = settings.threads or base.threads
+        wanted = replace(base, device=settings.device, threads=threads, **change)
+        key = results.to_json({**resume_key(wanted, **own), **describe(wanted)})
+        key.pop("smoke")
+        if not key.items() <= done.get(name, {}).get("settings", {}).items():
+            script.start(wanted)
+            done[name] = {"settings": key, **measure(wanted, own)}
+            results.save_json(path, more | {"rows": done})
+        short = (f"{k} {v:.4g}" for k, v in done[name].items() if isinstance(v, float))
+        print(name, *short, sep="  ", flush=True)
+    return {name: done[name] for name in rows}
+
+
+def ex_1b_ablation(settings, path: Path) -> dict:
+    """Measure -ELBO and quality of samples of each row, and the shipped model's temperatures."""
+    data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
+    if not (data.source == digit_data.MNIST or settings.smoke):
+        raise InputError("the table is one of MNIST: set --data-dir or MNIST_ROOT")
+    reader, _ = classifier.load(settings.out_dir)
+    device = pick_device(settings.device)
+
+    def measure(wanted, extra):
+        model, history = ex_1b.fit(data, wanted, device, **extra)
+        bound = digit_evaluation.elbo(model, data.test_images, data.test_labels)
+        train = digit_evaluation.elbo(model, data.train_images[:10_000], data.train_labels[:10_000])
+        return {
+            "seconds": history["seconds"],
+            "hardware": history["hardware"],
+            "test_negative_elbo_nats": bound["negative_elbo_nats"],
+            "test_kl_nats": bound["kl_nats"],
+            "train_negative_elbo_nats": train["negative_elbo_nats"],
+            **digit_evaluation.sample_quality(model, reader, data),
+        }
+
+    rows = {"default": {"epochs": 1}} if settings.smoke else ROWS_1B
+    table = {"source": data.source}
+    table["rows"] = rows_of(
+        path, settings, rows, ex_1b.Settings(), measure, table, extra=["bfloat16"]
+    )
+    return table | {"temperatures": temperatures(data, reader)}
+
+
+def temperatures(data, reader) -> dict:
+    """Sample the shipped model with less spread than p(z|y), with three seeds each."""
+    model, _ = digit_model.load()
+    train = [data.train_images[:10_000], data.train_labels[:10_000]]
+    train = digit_data.Digits(*(train * 2), "train")
+    found = {"checkpoint_sha256": files.sha256(files.ROOT / digit_model.NAME)}
+    for t in TEMPERATURES:
+        runs = [digit_evaluation.sample_quality(model, reader, data, s, t) for s in range(3)]
+        fits = [digit_evaluation.sample_quality(model, reader, train, s, t) for s in range(3)]
+        row = {name: [run[name] for run in runs] for name in ("agreement", "fd", "fd_floor")}
+        found[f"{t}"] = row | {"fd_train": [fit["fd"] for fit in fits]}
+    return found
+
+
+def course(train: dict, settings, device):
+    """Train the network of 2(a) as the course's reference did; return it and the history.
+
+    Raw magnifications in and out, squared error averaged over samples + KL averaged over latents.
+    """
+    x = torch.cat([torch.from_numpy(curves) for curves in train.values()]).to(device)
+    p = torch.cat([torch.full((len(c),), size) for size, c in train.items()]).to(device)
+    architecture = {"prior": "standard", "components": 1, "couplings": 0, "condition": "value"}
+    model = curve_model.build(**architecture).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    batch, steps = min(settings.batch, len(x)), settings.steps + settings.refine
+
+    def loss_terms(step):
+        index = training.batch_indices(len(x), batch, step, settings.seed)
+        mu, logvar = model.encode(x[index], p[index])
+        mean = model.decode(cvae.reparameterise(mu, logvar), p[index])[:, :-1]
+        square = ((mean - x[index]) ** 2).mean()
+        kl = cvae.kl_to_standard(mu, logvar).mean()
+        return {"loss": square + kl, "reconstruction": square, "kl": kl}
+
+    history = training.train(model, loss_terms, optimizer, steps=steps, seed=settings.seed)
+    return model.eval(), history
+
+
+def ex_2b_ablation(settings, path: Path) -> dict:
+    """Measure -ELBO and distances from held-out curves of each row."""
+    folder = simulation.folder_of(settings)
+    data, source = curve_data.split(*data_loader.dataloader(folder)), simulation.source_of(folder)
+    n, simulated = max(map(len, data.test.values())), simulation.default(settings)
+    base = ex_2b.Settings(**({"steps": 20, "refine": 0} if settings.smoke else {}))
+    device, table = pick_device(settings.device), {"source": source}
+
+    def measure(wanted, extra):
+        train, sizes = data.train, dict(data.test)
+        if "wide" in extra:
+            more = reference.reference_curves(folder / "wide", WIDE, n // 2, simulated)
+            train = {p: pair.reshape(-1, pair.shape[2]) for p, pair in more.items()} | train
+            sizes |= dict.fromkeys(WIDE)
+        model, history = (course if "course" in extra else ex_2b.fit)(train, wanted, device)
+        model, logarithm = model.cpu(), "course" not in extra
+        generated = curve_evaluation.sample_by_size(model, sizes, n, wanted.seed, logarithm)
+        row = {"seconds": history["seconds"], "hardware": history["hardware"]}
+        row["distances"] = curve_evaluation.mean_distances(generated, data.test)
+        if "wide" in extra:
+            true = reference.reference_curves(folder, ex_2c.SIZES, 1000, simulated)
+            some = {p: true[p][0] for p in WIDE}
+            row["distances_outside"] = curve_evaluation.mean_distances(generated, some)
+        return row | (curve_evaluation.evaluate_elbo(model, data.test) if logarithm else {})
+
+    rows = {"seed 1": {"seed": 1}} if settings.smoke else ROWS_2B
+    extra = ["course", "wide"]
+    table["rows"] = rows_of(
+        path,
+        settings,
+        rows,
+        base,
+        measure,
+        table,
+        extra,
+        describe=lambda wanted: {"source": source},
+    )
+    return table | curve_evaluation.reference_distances(data)
+
+
+def ex_3a_ablation(settings, path: Path) -> dict:
+    """Measure the exact KL of each row, and its sliced W2 under the protocol over the oracle's."""
+    small = {"steps": 20} if settings.smoke else {}
+    protocol = ex_3b.Settings(repeats=20)
+    if settings.smoke:
+        protocol = ex_3b.Settings(repeats=1, chains=50, steps=20)
+    base = ex_3a.Settings(**small | ({"points": 500} if small else {}))
+    truth = [swiss_roll.sample(protocol.chains, seed=1000 + 2 * k) for k in range(protocol.repeats)]
+    exact_kl = roll_evaluation.ExactKL(swiss_roll.NOISE)
+
+    def sw2(score, eps):
+        runs = (ex_3b.protocol(score, eps, protocol, seed) for seed in range(protocol.repeats))
+        found = [roll_evaluation.measure(x, truth[seed])["sw2"] for seed, x in enumerate(runs)]
+        return statistics.mean(found)
+
+    oracle = {f"eps_{eps:g}": sw2(swiss_roll.score, eps) for eps in protocol.eps}
+
+    def describe(wanted):
+        return ex_3a.recipe_of(wanted) | {"repeats": protocol.repeats}
+
+    def measure(wanted, extra):
+        data = swiss_roll.sample(wanted.points, wanted.noise, wanted.seed + 1)
+        model, history = ex_3a.fit(data, wanted)
+        row = exact_kl(model) | {"seconds": history["seconds"], "hardware": history["hardware"]}
+        for eps in [wanted.step_size] if wanted.method == "short-run" else protocol.eps:
+            found = sw2(model.score, eps)
+            row[f"sw2_eps_{eps:g}"] = found
+            row[f"sw2_over_oracle_eps_{eps:g}"] = found / oracle[f"eps_{eps:g}"]
+        return row
+
+    rows = {"cd, seed 0": {}} if settings.smoke else ROWS_3A
+    table = {"oracle_sw2": oracle, "oracle_repeats": protocol.repeats}
+    rows = rows_of(path, settings, rows, base, measure, table, describe=describe)
+    over_seeds = {}
+    for name in METHODS_3A:
+        some = [row for key, row in rows.items() if key.startswith(f"{name}, seed ")]
+        for key in [k for k, v in some[0].items() if isinstance(v, float)] if some else []:
+            values = [row[key] for row in some]
+            std = statistics.stdev(values) if len(values) > 1 else 0.0
+            found = {"mean": statistics.mean(values), "std": std, "seeds": len(values)}
+            over_seeds.setdefault(name, {})[key] = found
+    return table | {"rows": rows, "over_seeds": over_seeds}
+
+
+def main(argv=None) -> dict:
+    """Measure the rows of one exercise that are missing; write and return the table."""
+    settings = parse(Settings, __doc__, argv, positional=("exercise", "EXERCISE", 1))
+    kinds = {"ex_1b": ex_1b_ablation, "ex_2b": ex_2b_ablation, "ex_3a": ex_3a_ablation}
+    (name,) = settings.exercise
+    if name not in kinds:
+        raise InputError(f"{name!r}: choose one of {', '.join(kinds)}")
+    script.start(settings)
+    path = Path(settings.out_dir) / f"figures/{name}_ablation.json"
+    table = kinds[name](settings, path)
+    print(results.save_json(path, table))
+    return table
+
+
+if __name__ == "__main__":
+    script.run(main)

@@ -1,0 +1,112 @@
+"""Train an exercise with several seeds: every number with its mean and its deviation.
+
+    python -m benchmarks.seeds ex_1b              -> figures/ex_1b_seeds.json
+    python -m benchmarks.seeds ex_2b --seeds 0 1 2
+    python -m benchmarks.seeds ex_3a              every method of exercise 3(a)
+
+Seeds 0-4 are those that are reported; settings are chosen with seeds 100 and above.  Each training
+runs in a folder of its own below --scratch.  One that is finished there with the same settings is
+kept, one that was interrupted goes on, and the JSON is written after each.
+"""
+
+import importlib
+import json
+import statistics
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import ex_3a
+from common.runtime import results, script
+from common.runtime.errors import InputError
+from common.runtime.options import Common, option, parse, resume_key
+
+SHORT = {
+    f"short_{eps}": ["--method", "short-run", "--step-size", eps]
+    for eps in ("0.1", "0.01", "0.001")
+}
+VARIANTS = {  # exercise: {variant: arguments}; the one without a name is the script as it stands
+    "ex_1b": {"": []},
+    "ex_2b": {"": []},
+    "ex_3a": {m: ["--method", m] for m in ex_3a.RECIPES if m != "short-run"} | SHORT,
+}
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """What is trained."""
+
+    exercise: tuple = option((), f"one of {', '.join(VARIANTS)}")
+    seeds: tuple = option((0, 1, 2, 3, 4), "seeds", smoke=(0, 1))
+    scratch: str = option("scratch/seeds", "folder for the trainings")
+    threads: int = option(0, "CPU threads; 0: the script's own choice", minimum=0, maximum=1024)
+
+
+def numbers(metrics: dict, prefix: str = "") -> dict:
+    """Return {"test.distances.w1": 0.02, ...}: every number of `metrics` that is a result.
+
+    Left out are lists, settings and histories, and what is no number.
+    """
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict) and name not in ("settings", "history", "history_nats"):
+            found |= numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[prefix + name] = value
+    return found
+
+
+def summary(runs: dict) -> dict:
+    """Return {"mean": {...}, "std": {...}} over the seeds {seed: numbers}, sample deviation."""
+    names = set.intersection(*(set(run) for run in runs.values()))
+    columns = {name: [run[name] for run in runs.values()] for name in sorted(names)}
+    return {
+        "mean": {name: statistics.mean(column) for name, column in columns.items()},
+        "std": {
+            name: statistics.stdev(column) if len(column) > 1 else 0.0
+            for name, column in columns.items()
+        },
+    }
+
+
+def trained(exercise: str, arguments: list, seed: int, folder: Path, settings) -> dict:
+    """Return the metrics of one training; done in `folder` unless it is finished there."""
+    module = importlib.import_module(exercise)
+    arguments = [*arguments, "--seed", str(seed), "--out-dir", str(folder)]
+    arguments += ["--data-dir", settings.data_dir] if settings.data_dir else []
+    arguments += ["--threads", str(settings.threads)] if settings.threads else []
+    arguments += ["--smoke"] if settings.smoke else []
+    wanted = results.to_json(resume_key(parse(module.Settings, "", arguments)))
+    for path in folder.glob("figures/*.json"):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if wanted.items() <= found.get("settings", {}).items():
+            return found
+    begun = any(folder.glob("checkpoints/*.resume.pt"))
+    can_resume = "resume" in {field.name for field in fields(module.Settings)}
+    arguments += ["--force"] + (["--resume"] if begun and can_resume else [])
+    return results.to_json(module.main(arguments))
+
+
+def main(argv=None) -> dict:
+    """Train the seeds that are missing; write and return the numbers of all."""
+    settings = parse(Settings, __doc__, argv, positional=("exercise", "EXERCISE", 1))
+    (exercise,) = settings.exercise
+    if exercise not in VARIANTS:
+        raise InputError(f"{exercise!r}: choose one of {', '.join(VARIANTS)}")
+    seeds = [int(seed) for seed in settings.seeds]
+    if not seeds or seeds != list(settings.seeds) or min(seeds) < 0:
+        raise InputError(f"--seeds {settings.seeds}: give whole numbers from 0")
+    table, path = {}, Path(settings.out_dir) / f"figures/{exercise}_seeds.json"
+    for variant, arguments in VARIANTS[exercise].items():
+        runs, name = {}, variant or exercise
+        for seed in seeds:
+            folder = Path(settings.scratch) / exercise / f"{variant}_{seed}".lstrip("_")
+            metrics = trained(exercise, arguments, seed, folder, settings)
+            runs[str(seed)] = numbers(metrics)
+            row = {"seeds": runs, "source": metrics["source"], "hardware": metrics["hardware"]}
+            table[name] = row | {"settings": metrics["settings"]} | summary(runs)
+            print(results.save_json(path, table), f"{name}, seed {seed}", sep=": ", flush=True)
+    return table
+
+
+if __name__ == "__main__":
+    script.run(main)

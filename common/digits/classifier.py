@@ -1,0 +1,155 @@
+"""A small CNN that reads digits; exercise 1 measures generated digits with it.
+
+python -m common.digits.classifier    trains it on real MNIST -> checkpoints/judge.pt
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common import training
+from common.digits import data as digit_data
+from common.runtime import checkpoints, files, script
+from common.runtime.device import autocast
+from common.runtime.options import Common, option, parse
+
+FEATURES = 128
+MADE_BY = "python -m common.digits.classifier"
+
+
+class Classifier(nn.Module):
+    """Two strided convolutions, one hidden layer of 128 features, ten logits."""
+
+    def __init__(self, channels: int = 32):
+        super().__init__()
+        self.first = nn.Conv2d(1, channels, 5, stride=2, padding=2)
+        self.second = nn.Conv2d(channels, 2 * channels, 5, stride=2, padding=2)
+        self.hidden = nn.Linear(2 * channels * 49, FEATURES)
+        self.logits = nn.Linear(FEATURES, 10)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images (n, 28, 28) in [0, 1] to features (n, 128) before the last activation."""
+        h = F.gelu(self.first(images[:, None]))  # (n, c, 14, 14)
+        h = F.gelu(self.second(h))  # (n, 2c, 7, 7)
+        return self.hidden(F.dropout(h.flatten(1), 0.3, self.training))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images (n, 28, 28) in [0, 1] to logits (n, 10)."""
+        return self.logits(F.dropout(F.gelu(self.features(images)), 0.3, self.training))
+
+
+def train_classifier(images, labels, *, epochs, batch=256, seed=0, device="cpu") -> Classifier:
+    """Train a fresh classifier on images (n, 28, 28), uint8 or in [0, 1], with labels (n,).
+
+    Images are shifted by up to 2 pixels.  The same recipe serves the classifier itself (real
+    digits) and the classification accuracy score (generated digits).
+    """
+    torch.manual_seed(seed)
+    device, batch = torch.device(device), min(batch, len(images))
+    classifier = Classifier().to(device, memory_format=torch.channels_last)
+
+    def loss_terms(step):
+        index = training.batch_indices(len(images), batch, step, seed)
+        x, target = digit_data.as_float(images[index]), labels[index].to(device)
+        x = digit_data.shift(x, most=2)
+        with autocast(device):
+            logits = classifier(x.to(device))
+        return {"loss": F.cross_entropy(logits.float(), target)}  # nats per digit
+
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=2e-3, weight_decay=1e-2)
+    steps = epochs * (len(images) // batch)
+    rate = functools.partial(training.warmup_cosine, warmup=0.2)
+    training.train(classifier, loss_terms, optimizer, steps=steps, seed=seed, rate=rate)
+    return classifier.eval()
+
+
+@torch.no_grad()
+def predict(classifier: Classifier, images: torch.Tensor, batch: int = 1000):
+    """Return the digits read (n,) int64 and the features (n, 128) for images (n, 28, 28)."""
+    device = next(classifier.parameters()).device
+    digits, features = [], []
+    for part in images.split(batch):
+        feature = classifier.features(digit_data.as_float(part).to(device))
+        features.append(feature.cpu())
+        digits.append(classifier.logits(F.gelu(feature)).argmax(1).cpu())
+    return torch.cat(digits), torch.cat(features)
+
+
+def accuracy(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """Return the share of images (n, 28, 28) that the classifier reads as their labels (n,)."""
+    return (predict(classifier, images)[0] == labels).float().mean().item()
+
+
+def load(out_dir: str = ".", device="cpu") -> tuple[Classifier, dict]:
+    """Return (classifier, checkpoint): the one below `out_dir`, else the shipped one.
+
+    Raises InputError when it is missing, damaged or foreign.
+    """
+    path = files.find("checkpoints/judge.pt", out_dir)
+    needs = {"settings": dict, "source": str}
+    content = checkpoints.load(path, "judge", MADE_BY, needs)
+    epochs = content["settings"].get("epochs")
+    if type(epochs) is not int or not 1 <= epochs <= 10**6:
+        raise checkpoints.damaged(path, "no number of epochs", MADE_BY)
+    classifier = Classifier()
+    checkpoints.restore(classifier, content, path, MADE_BY)
+    return classifier.to(device).eval(), content
+
+
+def for_digits(data: digit_data.Digits, settings, device) -> tuple[Classifier, dict]:
+    """Return (classifier, recipe) for these digits; train one if that on disk has read others.
+
+    recipe: {"epochs", "batch"} with which it is made.  Raises InputError for a damaged file.
+    """
+    classifier, content = load(settings.out_dir, device)
+    if data.source == content["source"] or data.source.startswith(f"{content['source']}, first "):
+        epochs = 1 if settings.smoke else content["settings"]["epochs"]
+        return classifier, {"epochs": epochs, "batch": 256}
+    # few digits: as many steps as ten epochs of MNIST would be too many; 100 epochs of 1,500 do
+    recipe = {"epochs": 1 if settings.smoke else 100, "batch": 64}
+    images, labels = data.train_images, data.train_labels
+    made = train_classifier(images, labels, **recipe, seed=settings.seed, device=device)
+    return made, recipe
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """How the classifier is trained."""
+
+    epochs: int = option(10, "passes over the training set", minimum=1, smoke=1)
+
+
+def main(argv=None) -> dict:
+    """Train the classifier on real digits; write its checkpoint; return its accuracy."""
+    settings = parse(Settings, __doc__, argv)
+    device = script.start(settings)
+    digits = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
+    classifier = train_classifier(
+        digits.train_images,
+        digits.train_labels,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        device=device,
+    )
+    metrics = {
+        "accuracy_test": accuracy(classifier, digits.test_images, digits.test_labels),
+        "accuracy_train": accuracy(classifier, digits.train_images, digits.train_labels),
+    }
+    content = dict(
+        exercise="judge",
+        weights=classifier.state_dict(),
+        metrics=metrics,
+        settings=dict(epochs=settings.epochs, seed=settings.seed),
+        source=digits.source,
+    )
+    path = checkpoints.save(Path(settings.out_dir) / "checkpoints/judge.pt", content)
+    print(f"{path}: {metrics}")
+    return metrics
+
+
+if __name__ == "__main__":
+    script.run(main)

@@ -1,0 +1,200 @@
+"""Handwritten digits as uint8 tensors in memory: MNIST, or the digits that scikit-learn carries."""
+
+import http.client
+import os
+import socket
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from common.runtime import files
+from common.runtime.errors import InputError
+
+MNIST = "MNIST"
+BUNDLED = "scikit-learn digits, 8x8 resampled to 28x28 (not MNIST)"
+RAW = {  # the four files and the start of the SHA-256 of the official ones
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351",
+}
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images (n, 28, 28) uint8 and labels (n,) int64, for training and test, and their source."""
+
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    test_images: torch.Tensor
+    test_labels: torch.Tensor
+    source: str
+
+
+def load(data_dir: str = "", limit: int | None = None) -> Digits:
+    """Return MNIST from `data_dir`, $MNIST_ROOT or data/; else download it; else other digits.
+
+    data_dir: folder that holds MNIST/raw/.  limit: take only so many digits of each part, and do
+    not download.  A damaged file raises InputError; a missing data set gives one warning on
+    standard error, and `source` says which digits these are.
+    """
+    root = Path(data_dir or os.environ.get("MNIST_ROOT") or "data")
+    if has_files(root) or (limit is None and _download(root)):
+        data = read(root)
+    else:
+        sys.stderr.write(
+            f"warning: no MNIST below {root} and no download; using {BUNDLED}: 1,797 small digits, "
+            "results are not comparable. Set --data-dir or MNIST_ROOT to a folder with MNIST/raw/\n"
+        )
+        data = bundled()
+    if limit is None or len(data.train_images) <= limit:
+        return data
+    parts = (data.train_images, data.train_labels, data.test_images, data.test_labels)
+    return Digits(*(part[:limit] for part in parts), source=f"{data.source}, first {limit:,}")
+
+
+def has_files(root: Path) -> bool:
+    """Tell whether the four MNIST files lie in root/MNIST/raw."""
+    return all((Path(root) / "MNIST" / "raw" / name).is_file() for name in RAW)
+
+
+def read(root: Path) -> Digits:
+    """Read the four files below root/MNIST/raw.
+
+    Raises InputError for damaged files, and for sets in which a digit occurs less than twice.
+    """
+    raw, parts = Path(root) / "MNIST" / "raw", []
+    for part in ("train", "t10k"):
+        path = raw / f"{part}-images-idx3-ubyte"
+        images, labels = _idx(path, 3), _idx(raw / f"{part}-labels-idx1-ubyte", 1)
+        if images.shape[1:] != (28, 28) or len(images) == 0:
+            raise _damaged(path, f"images have the shape {tuple(images.shape)}")
+        path = raw / f"{part}-labels-idx1-ubyte"
+        if len(labels) != len(images) or labels.max() > 9:
+            raise _damaged(path, "labels do not fit the images, or are outside 0-9")
+        if torch.bincount(labels, minlength=10).min() < 2:
+            raise _damaged(path, "some digit occurs less than twice")
+        parts += [images, labels.long()]
+    return Digits(*parts, source=MNIST if _is_official(root) else f"own digits in {root}")
+
+
+def _idx(path: Path, dimensions: int) -> torch.Tensor:
+    """Read an idx file of bytes with torchvision: (n, ...) uint8."""
+    try:
+        found = _torchvision_mnist().read_sn3_pascalvincent_tensor(str(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (AssertionError, IndexError, KeyError, RuntimeError, ValueError) as error:
+        raise _damaged(path, "it is not an idx file of bytes, or cut short") from error
+    if found.dtype != torch.uint8 or found.dim() != dimensions:
+        raise _damaged(path, f"{found.dtype} of shape {tuple(found.shape)}")
+    return found
+
+
+def _is_official(root: Path) -> bool:
+    """Tell whether the four files are, byte for byte, those of LeCun, Cortes & Burges."""
+    found = {name: files.sha256(Path(root) / "MNIST" / "raw" / name) for name in RAW}
+    return all(found[name].startswith(start) for name, start in RAW.items())
+
+
+def _damaged(path, what):
+    return InputError(f"{path} is truncated or damaged ({what}): delete it and download again")
+
+
+def _torchvision_mnist():
+    """Return the module torchvision.datasets.mnist, also where only torch is a CPU build.
+
+    The CUDA wheel of torchvision registers fake kernels for two operators that its compiled part
+    did not define beside a CPU torch; declaring their schemas first lets the import succeed.
+    """
+    try:
+        from torchvision.datasets import mnist
+    except ModuleNotFoundError as error:
+        raise InputError("MNIST needs torchvision: pip install -r requirements.txt") from error
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _guard = torch.library.Library("torchvision", "DEF")
+        _guard.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _guard.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _torchvision_mnist.guard = _guard  # the schemas live as long as this object
+        from torchvision.datasets import mnist
+    return mnist
+
+
+def _download(root: Path) -> bool:
+    """Download MNIST into root/MNIST/raw, each file whole; torchvision verifies the checksums.
+
+    Of several processes one downloads, the others wait.  Returns whether the files are there.
+    """
+    target = root / "MNIST" / "raw"
+    try:
+        with files.exclusive(target), _patience(seconds=15):
+            if not has_files(root):
+                with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
+                    _torchvision_mnist().MNIST(root=temporary, train=True, download=True)
+                    for name in RAW:
+                        os.replace(Path(temporary) / "MNIST" / "raw" / name, target / name)
+        return True
+    except (OSError, RuntimeError, EOFError, InputError, http.client.HTTPException):
+        return False  # no network, no mirror, wrong checksum, no space
+
+
+@contextmanager
+def _patience(seconds: float):
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def bundled(seed: int = 0, held_out: int = 297) -> Digits:
+    """Return scikit-learn's 1,797 real digits, resampled to a 20 x 20 box in a 28 x 28 image.
+
+    Every class gives the same share to the `held_out` test images.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    small = torch.tensor(digits.images / 16.0, dtype=torch.float32)[:, None]  # (n, 1, 8, 8)
+    box = F.interpolate(small, size=(20, 20), mode="bicubic", antialias=True)
+    images = F.pad(box, (4, 4, 4, 4))[:, 0].clamp(0, 1)  # (n, 28, 28)
+    images = (images * 255).round().to(torch.uint8)
+    labels = torch.tensor(digits.target.astype(np.int64))
+    first, second = train_test_split(
+        np.arange(len(labels)), test_size=held_out, stratify=digits.target, random_state=seed
+    )
+    return Digits(images[first], labels[first], images[second], labels[second], source=BUNDLED)
+
+
+def as_float(images: torch.Tensor) -> torch.Tensor:
+    """Return images as float32 in [0, 1]; uint8 is divided by 255."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+def binarise(images: torch.Tensor) -> torch.Tensor:
+    """Draw x ~ Bernoulli(grey / 255) for each pixel: uint8 of any shape -> float32 of {0, 1}.
+
+    Exact: P(r < grey) = grey / 255 for r uniform on the integers 0..254.
+    (Salakhutdinov & Murray 2008, On the Quantitative Analysis of Deep Belief Networks.)
+    """
+    uniform = torch.randint(0, 255, images.shape, dtype=torch.uint8, device=images.device)
+    return (uniform < images).float()
+
+
+def shift(images: torch.Tensor, most: int) -> torch.Tensor:
+    """Move each image (n, 28, 28) by its own random whole number of pixels, at most `most`."""
+    dy, dx = torch.randint(0, 2 * most + 1, (2, len(images)), device=images.device)
+    windows = F.pad(images, (most,) * 4).unfold(1, images.shape[1], 1).unfold(2, images.shape[2], 1)
+    return windows[torch.arange(len(images), device=images.device), dy, dx]  # (n, 28, 28)

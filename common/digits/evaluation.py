@@ -1,0 +1,205 @@
+"""What a digit model is worth: bounds on its likelihood, its latents, and samples."""
+
+import math
+
+import torch
+from tqdm import tqdm
+
+from common import cvae, distances
+from common.digits import data as digit_data
+from common.digits import model as digit_model
+from common.digits.classifier import accuracy, predict, train_classifier
+from common.runtime.device import fast_bfloat16
+from common.runtime.seeding import step_seed
+
+
+@torch.no_grad()
+def elbo(model, images, labels, draws: int = 3, seed: int = 0, batch: int = 1000) -> dict:
+    """Estimate -ELBO and its two terms on images (n, 28, 28) uint8, labels (n,).
+
+    Each of the `draws` passes binarises anew and draws one z an image.  Nats per digit; the
+    standard error is that over images.
+    """
+    torch.manual_seed(step_seed(seed, -1))
+    device = next(model.parameters()).device
+    total = []
+    for _ in range(draws):
+        for xs, ys in zip(images.split(batch), labels.split(batch), strict=True):
+            x = digit_data.binarise(xs.to(device)).flatten(1)
+            total.append(torch.stack(cvae.elbo_terms(model, x, ys.to(device))).cpu())
+    terms = torch.cat(total, 1).view(2, draws, -1).mean(1)  # (2, n)
+    loss = terms.sum(0)
+    return {
+        "negative_elbo_nats": loss.mean().item(),
+        "standard_error_nats": standard_error(loss),
+        "images": len(loss),
+        "reconstruction_nats": terms[0].mean().item(),
+        "kl_nats": terms[1].mean().item(),
+    }
+
+
+@torch.no_grad()
+def latent_use(model, images, labels, seed: int = 0) -> dict:
+    """Measure what each latent carries, on images (n, 28, 28) uint8, labels (n,).
+
+    kl_per_latent_nats: E[log q(z_d|x,y) - log p(z_d|y)] of the marginals.  active_units: latents
+    whose posterior mean varies, within a class, by more than 1 % of the prior's variance (after
+    Burda et al. 2016, section 5.2, made free of the prior's scale).
+    """
+    torch.manual_seed(step_seed(seed, -2))
+    device = next(model.parameters()).device
+    kl, mus = [], []
+    for xs, ys in zip(images.split(1000), labels.split(1000), strict=True):
+        y = ys.to(device)
+        mu, logvar = model.encode(digit_data.binarise(xs.to(device)).flatten(1), y)
+        z = cvae.reparameterise(mu, logvar)
+        log_q = cvae.gaussian_log_density(z[..., None], mu[..., None], logvar[..., None])
+        kl.append((log_q - model.prior.marginal_log_prob(z, y)).cpu())
+        mus.append(mu.cpu())
+    mu, prior = torch.cat(mus), model.prior.variance().cpu()  # (n, latent), (classes or 1, latent)
+    present = [c for c in range(digit_model.CLASSES) if (labels == c).sum() > 1]
+    within = torch.stack([mu[labels == c].var(0) for c in present])  # (classes, latent)
+    share = (within / prior.expand(digit_model.CLASSES, -1)[present]).mean(0)
+    return {
+        "kl_per_latent_nats": torch.cat(kl).mean(0).tolist(),
+        "active_units": int((share > 0.01).sum()),
+        "latents": mu.shape[1],
+    }
+
+
+def nll(model, images, labels, samples: int, seed: int = 0, every: int = 1) -> dict:
+    """Bound -log p(x|y) by `samples` importance samples for each image: nats per digit, float32.
+
+    images (n, 28, 28) uint8, binarised once; the standard error is that over images.
+    every: above 1 (up to half the images), and where bfloat16 products are fast, decoding is done
+    in them, and in float32 too for each `every`-th image, with the same z: the mean difference is
+    added, so that the mean estimates that of float32 (multilevel Monte Carlo; Giles 2015), and the
+    error has its share.
+    """
+    device, values = next(model.parameters()).device, torch.zeros(2, len(images))
+    fast = 1 < every <= len(images) // 2 and fast_bfloat16(device)
+    for i in tqdm(
+        range(len(images)), desc=f"NLL, {samples} samples", unit="digit", dynamic_ncols=True
+    ):
+        for rounded in (True, False) if fast and i % every == 0 else (fast,):
+            torch.manual_seed(step_seed(seed, i))
+            one = slice(i, i + 1)
+            x, y = digit_data.binarise(images[one].to(device)).flatten(1), labels[one].to(device)
+            bound = cvae.importance_weighted_nll(model, x, y, samples, bfloat16=rounded)
+            values[int(rounded), i] = bound.item()
+    exact, rounded = values
+    found, more = (rounded, (exact - rounded)[::every]) if fast else (exact, torch.zeros(1))
+    counts = {"samples": samples, "images": len(found)}
+    counts |= {"images_in_float32": len(more)} if fast else {}
+    return {
+        "nll_nats": (found.mean() + more.mean()).item(),
+        "standard_error_nats": math.hypot(standard_error(found), standard_error(more)),
+        **counts,
+    }
+
+
+def standard_error(values: torch.Tensor) -> float:
+    """Return the standard error of the mean of values (n,); 0 for a single value."""
+    return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
+
+
+def sample_quality(model, classifier, data, seed: int = 0, temperature: float = 1.0) -> dict:
+    """Compare generated digits, one for each test label, with the test digits of `data`.
+
+    agreement: share that `classifier` reads as the label asked for; fd: Frechet distance of its
+    features (Heusel et al. 2017, eq. 6).
+
+    agreement_real is the classifier's own accuracy on the test digits, fd_floor the distance
+    between as many training digits and the test digits.
+    """
+    torch.manual_seed(step_seed(seed, -4))
+    generated = digit_model.draw(model, data.test_labels, temperature)
+    seen, features = predict(classifier, generated)
+    seen_test, features_test = predict(classifier, data.test_images)
+    some = torch.randperm(len(data.train_images))[: len(data.test_images)]
+    _, features_train = predict(classifier, data.train_images[some])
+    return {
+        "agreement": (seen == data.test_labels).float().mean().item(),
+        "agreement_real": (seen_test == data.test_labels).float().mean().item(),
+        "fd": distances.frechet_distance(features, features_test),
+        "fd_floor": distances.frechet_distance(features_train, features_test),
+    }
+
+
+def classification_accuracy_score(model, classifier, data, recipe: dict, seed: int = 0) -> dict:
+    """Train a fresh classifier on generated digits, one for each training label; test on real ones.
+
+    recipe: the epochs and the batch by which `classifier` was made from the real digits; cas_real
+    is its accuracy.  (Ravuri & Vinyals 2019, Classification Accuracy Score.)
+    """
+    torch.manual_seed(step_seed(seed, -6))
+    device = next(model.parameters()).device
+    synthetic = digit_model.draw(model, data.train_labels)
+    student = train_classifier(synthetic, data.train_labels, **recipe, seed=seed + 1, device=device)
+    return {
+        "cas": accuracy(student, data.test_images, data.test_labels),
+        "cas_real": accuracy(classifier, data.test_images, data.test_labels),
+        "generated": len(synthetic),
+    }
+
+
+def nearest(queries: torch.Tensor, gallery: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (distance, index) of the nearest gallery image: (q, 28, 28), (n, 28, 28) in [0, 1].
+
+    Euclidean over the 784 pixels, each in [0, 1].
+    """
+    queries, gallery = (
+        digit_data.as_float(queries).flatten(1),
+        digit_data.as_float(gallery).flatten(1),
+    )
+    best = [torch.cdist(part, gallery).min(1) for part in queries.split(500)]
+    return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+
+
+@torch.no_grad()
+def reconstruct(model, images, labels) -> torch.Tensor:
+    """Return E[x|z,y] at the posterior mean z of images uint8 (n, 28, 28) -> float32."""
+    device = next(model.parameters()).device
+    x, y = digit_data.as_float(images).flatten(1).to(device), labels.to(device)
+    return model.decode(model.encode(x, y)[0], y).sigmoid().view(-1, 28, 28).cpu()
+
+
+def memorisation(model, data: digit_data.Digits, count: int = 1000, seed: int = 0) -> dict:
+    """Compare the distance to the nearest training digit: generated, reconstructed, real test ones.
+
+    A model that had stored its training set would lie much nearer than new real digits do.
+    Generated and reconstructed digits are both smooth means, hence the comparison of these two.
+    """
+    torch.manual_seed(step_seed(seed, -5))
+    images, labels = data.test_images[:count], data.test_labels[:count]
+    generated = digit_model.draw(model, labels)
+    out = {"images": len(images), "unit": "Euclidean, 784 pixels in [0, 1], median"}
+    sets = {
+        "generated": generated,
+        "test_reconstructed": reconstruct(model, images, labels),
+        "test": images,
+    }
+    for name, queries in sets.items():
+        out[name] = nearest(queries, data.train_images)[0].median().item()
+    return out
+
+
+def measure(model, data: digit_data.Digits, classifier, recipe: dict, settings) -> dict:
+    """Return every number of exercise 1(b): likelihood, latents, samples, memorisation.
+
+    classifier, recipe: what `classifier.for_digits` returned.  settings: seed, nll_samples,
+    nll_every.
+    """
+    seed, test = settings.seed, (data.test_images, data.test_labels)
+    bound = elbo(model, *test, seed=seed)
+    error = bound["standard_error_nats"]
+    print(f"test -ELBO {bound['negative_elbo_nats']:.2f} +- {error:.2f} nats", flush=True)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "test": bound | latent_use(model, *test, seed=seed),
+        "train": elbo(model, data.train_images[:10_000], data.train_labels[:10_000], seed=seed),
+        "judge": sample_quality(model, classifier, data, seed)
+        | classification_accuracy_score(model, classifier, data, recipe, seed),
+        "nearest_training_digit": memorisation(model, data, seed=seed),
+        "test_nll": nll(model, *test, settings.nll_samples, seed, settings.nll_every),
+    }

@@ -1,0 +1,127 @@
+"""Figures of digits: arrays in, matplotlib figures out."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from common.plots import DPI
+
+INK = 0.35  # grey above which a pixel belongs to the stroke
+
+
+def learning_curves(history, test, title):
+    """Draw -ELBO, its two terms over the steps, and the KL of each latent.
+
+    history: {"step", "reconstruction", "kl"}, lists in nats per digit; test:
+    {"negative_elbo_nats", "kl_per_latent_nats"} of the test set.
+    """
+    figure = Figure((13, 3.8), dpi=DPI, layout="constrained")
+    axes = figure.subplots(1, 3)
+    steps = np.asarray(history["step"])
+    total = np.add(history["reconstruction"], history["kl"])
+    axes[0].plot(steps, total, "k-", label="training, as it went")
+    axes[0].axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="test, at the end")
+    axes[0].set(ylabel="−ELBO [nats per digit]", ylim=(0.96 * total.min(), 1.35 * total.min()))
+    axes[1].plot(steps, history["reconstruction"], "k-", label="reconstruction −log p(x|z,y)")
+    axes[1].plot(steps, history["kl"], "k:", label="KL(q(z|x,y) ‖ p(z|y))")
+    axes[1].set(ylabel="[nats per digit]", ylim=(0, 1.6 * min(history["reconstruction"])))
+    for axis in axes[:2]:
+        axis.set_xlabel("training step")
+        axis.legend(frameon=False)
+    kl = np.sort(test["kl_per_latent_nats"])[::-1]
+    axes[2].bar(np.arange(1, len(kl) + 1), kl, color="0.4")
+    axes[2].set(xlabel="latent, sorted", ylabel="KL of its marginal [nats]")
+    figure.suptitle(title)
+    return figure
+
+
+def sheet(images, title, row_labels=None):
+    """Draw images (rows, columns, 28, 28) in [0, 1] as one sheet; optional labels for the rows."""
+    images = np.asarray(images)
+    rows, columns = images.shape[:2]
+    figure = Figure((0.55 * columns + 0.8, 0.55 * rows + 0.7), dpi=DPI, layout="constrained")
+    axis = figure.subplots()
+    picture = images.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28)
+    axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    if row_labels is not None:
+        axis.set_yticks(28 * np.arange(rows) + 13.5, row_labels)
+        axis.tick_params(length=0)
+    for x in range(28, columns * 28, 28):
+        axis.axvline(x - 0.5, color="0.85", lw=0.5)
+    for y in range(28, rows * 28, 28):
+        axis.axhline(y - 0.5, color="0.85", lw=0.5)
+    figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def neighbours(new, nearest, distances, source):
+    """Draw generated digits (20, 28, 28) in two rows, the nearest training digit below each.
+
+    distances: {"generated", "test_reconstructed", "test"}, the medians to the nearest digit.
+    """
+    title = (
+        "generated digits and, below each, the nearest training digit\n"
+        f"median distance: generated {distances['generated']:.2f}, "
+        f"reconstructed test digits {distances['test_reconstructed']:.2f}, "
+        f"test digits {distances['test']:.2f}\n{source}"
+    )
+    pairs = np.stack([new[:10], nearest[:10], new[10:], nearest[10:]])
+    return sheet(pairs, title, ["generated", "nearest"] * 2)
+
+
+def number_row(images, gap: int = 3) -> np.ndarray:
+    """Set digits (n, 28, 28) beside each other on one baseline: (n, 28, 28) -> (32, width).
+
+    Each digit is trimmed to its stroke and moved down or up until its lowest stroke stands on the
+    same line; a digit without a stroke keeps its place.
+    """
+    cells = []
+    for image in np.asarray(images, dtype=np.float32):
+        rows, columns = np.nonzero(image > INK)
+        cell = np.zeros((32, 28 + gap), np.float32)
+        if len(rows):
+            left, right = max(0, columns.min() - 1), min(28, columns.max() + 2)
+            cell = np.zeros((32, right - left + gap), np.float32)
+            top = 27 - rows.max()  # the lowest stroke comes to row 27
+            part = image[: 32 - top, left:right]
+            cell[top : top + len(part), : right - left] = part
+        else:
+            cell[2:30, :28] = image
+        cells.append(cell)
+    margin = np.zeros((32, gap), np.float32)
+    return np.concatenate([margin, *cells], axis=1)
+
+
+def stacked_rows(rows) -> np.ndarray:
+    """Put number rows (32, width_i) below each other, flush left: (32 n, widest)."""
+    widest = max(row.shape[1] for row in rows)
+    return np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
+
+
+def picture(rows, white: bool, scale: int = 4):
+    """Make a figure that is exactly the number rows (32, width_i) in [0, 1] below each other.
+
+    white: black strokes on white instead of white on black.  scale: pixels of the PNG a pixel.
+    """
+    grey = stacked_rows(rows)
+    h, w = grey.shape
+    figure = Figure((w * scale / DPI, h * scale / DPI), dpi=DPI, frameon=False)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
+    cmap = "gray_r" if white else "gray"
+    axis.imshow(grey, cmap=cmap, vmin=0, vmax=1, interpolation="bicubic", aspect="auto")
+    return figure
+
+
+def labelled(images, labels, title):
+    """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for above each."""
+    figure = Figure((0.9 * len(images), 1.5), dpi=DPI, layout="constrained")
+    axes = figure.subplots(1, len(images), squeeze=False)
+    for axis, image, label in zip(axes[0], images, labels, strict=True):
+        axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_title(f"y = {label}", fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.suptitle(title, fontsize=9)
+    return figure

@@ -1,0 +1,104 @@
+"""The conditional VAE of exercise 1: build it, load it, draw digits from it."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from common import cvae, networks, priors
+from common.runtime import checkpoints, files
+from common.runtime.errors import InputError
+
+CLASSES, PIXELS = 10, 784
+NAME, MADE_BY = "checkpoints/ex_1b.pt", "python ex_1b.py"
+ARCHITECTURE = ("network", "width", "channels", "latent", "prior", "components")
+
+
+def architecture(settings) -> dict:
+    """Return what `build` needs, taken from `settings`: {"network": ..., "width": ..., ...}."""
+    return {name: getattr(settings, name) for name in ARCHITECTURE}
+
+
+def build(*, network, width, channels, latent, prior, components) -> cvae.CVAE:
+    """Build the CVAE of digits: label as one-hot vector, Bernoulli pixels, prior p(z|y).
+
+    network: "patch" (convolutions on 4 x 4 patches) or "dense"; width: units of the dense layers;
+    channels: of the convolutions; prior: "mixture" (of `components` Gaussians a class), "gaussian"
+    (one a class) or "standard".  Raises InputError for anything else, before memory is taken.
+    """
+    sizes = {"width": width, "channels": channels, "latent": latent, "components": components}
+    for name, size in sizes.items():
+        if type(size) is not int or not 1 <= size <= 4096:
+            raise InputError(f"{name} = {size!r}: must be a whole number from 1 to 4096")
+    if network not in ("patch", "dense"):
+        raise InputError(f"network = {network!r}: must be patch or dense")
+    if prior not in ("mixture", "gaussian", "standard"):
+        raise InputError(f"prior = {prior!r}: must be mixture, gaussian or standard")
+    if network == "patch":
+        encoder = networks.PatchEncoder(CLASSES, channels, width, 2 * latent)
+        decoder = networks.PatchDecoder(latent, CLASSES, channels, width)
+    else:
+        encoder = networks.ResidualMLP(PIXELS, CLASSES, width, 1, 2 * latent)
+        decoder = networks.ResidualMLP(latent, CLASSES, width, 1, PIXELS)
+    if prior == "standard":
+        prior_net = priors.StandardPrior(latent)
+    else:
+        count = 1 if prior == "gaussian" else components
+        prior_net = priors.ClassMixturePrior(CLASSES, latent, count)
+    model = cvae.CVAE(encoder, decoder, prior_net, lambda y: F.one_hot(y, CLASSES).float())
+    return model.to(memory_format=torch.channels_last)
+
+
+def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
+    """Return (model, checkpoint) of the checkpoint below `out_dir`, else of the shipped one.
+
+    Raises InputError when there is none, or when it is damaged or foreign.
+    """
+    path = files.find(NAME, out_dir)
+    model, content = checkpoints.load_model(path, "ex_1b", MADE_BY, build)
+    return model.to(device), content
+
+
+def as_labels(labels: Sequence[int]) -> torch.Tensor:
+    """Return `labels` as an (n,) int64 tensor; raise InputError unless all are integers 0-9."""
+    if isinstance(labels, torch.Tensor):
+        labels = labels.detach().cpu().numpy()
+    mixed = not isinstance(labels, np.ndarray) and isinstance(labels, Sequence)
+    if mixed and any(isinstance(label, bool | np.bool_) for label in labels):
+        raise InputError("labels: give a sequence of integers 0-9, not truth values")
+    try:
+        found = np.asarray(labels)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError("labels: give a sequence of integers 0-9") from error
+    if found.size == 0 and found.ndim == 1:
+        return torch.zeros(0, dtype=torch.int64)
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        what = f"{found.dtype} of shape {found.shape}"
+        raise InputError(f"labels: give a sequence of integers 0-9, not {what}")
+    outside = found[(found < 0) | (found > 9)]
+    if len(outside):
+        raise InputError(f"labels: {outside[0]} is not a digit; give integers 0-9")
+    return torch.tensor(found.astype(np.int64))
+
+
+def checked(number: str) -> str:
+    """Return `number` if it is 1 to 1,000 ASCII digits, else raise InputError."""
+    if not re.fullmatch("[0-9]{1,1000}", number):
+        shown = number if len(number) <= 20 else number[:20] + "..."
+        raise InputError(f"{shown!r} is not a number: give 1 to 1,000 of the digits 0-9")
+    return number
+
+
+@torch.no_grad()
+def draw(model: cvae.CVAE, labels: torch.Tensor, temperature: float = 1.0, batch: int = 1000):
+    """Draw z ~ p(z|y) and return E[x|z,y] for each label: (n,) -> (n, 28, 28) float32 in [0, 1].
+
+    temperature: see `priors.ClassMixturePrior.sample`; 1 is the model itself.
+    """
+    device = next(model.parameters()).device
+    images = []
+    for y in labels.to(device).split(batch):
+        images.append(model.decode(model.prior.sample(y, temperature), y).sigmoid().cpu())
+    return torch.cat(images).view(-1, 28, 28) if images else torch.zeros(0, 28, 28)

@@ -1,0 +1,87 @@
+"""Distances between two samples, each once: arrays or tensors (n, d) against (m, d) -> float.
+
+0 is equal, but for `two_sample_accuracy`, where 0.5 is.  No distance is 0 for two finite samples
+of the same law: quote it beside its floor, the distance of two true sets of the same size.
+"""
+
+import warnings
+
+import numpy as np
+import torch
+from scipy import stats
+
+
+def wasserstein(a, b) -> float:
+    """Return W1 = integral |F_a - F_b| of all numbers in a and b, in their unit."""
+    return float(stats.wasserstein_distance(np.ravel(a), np.ravel(b)))
+
+
+def kolmogorov_smirnov(a, b) -> float:
+    """Return the greatest |F_a - F_b| of numbers a (n,), b (m,)."""
+    return float(stats.ks_2samp(a, b).statistic)
+
+
+def sliced_wasserstein(a, b, directions) -> float:
+    """Return sqrt(mean over directions of W2^2) of the projections: directions (d, k), unit length.
+
+    W2 is taken at 1000 evenly spaced quantiles, so that n and m may differ.  (Bonneel et al. 2015.)
+    """
+    q = (np.arange(1000) + 0.5) / 1000
+    sides = [np.quantile(np.asarray(x) @ np.asarray(directions), q, axis=0) for x in (a, b)]
+    return float(np.sqrt(np.mean((sides[0] - sides[1]) ** 2)))
+
+
+def energy_distance(a, b) -> float:
+    """Return sqrt(2 E|x - y| - E|x - x'| - E|y - y'|) of tensors (Szekely & Rizzo 2013)."""
+
+    def mean(u, v):
+        same = u is v
+        total = torch.cdist(u.double(), v.double()).sum().item()
+        return total / (len(u) * (len(v) - same))
+
+    return float(np.sqrt(max(0.0, 2 * mean(a, b) - mean(a, a) - mean(b, b))))
+
+
+def frechet_distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Return |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) of features (n, d), (m, d).
+
+    In the features' own units, squared; 0 for equal Gaussians; wants n well above d.
+    (Heusel et al. 2017, eq. 6.)
+    """
+    a, b = a.double(), b.double()
+    c_a, c_b = torch.cov(a.T), torch.cov(b.T)
+    values, vectors = torch.linalg.eigh(c_a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T  # C_a^(1/2)
+    # tr (C_a C_b)^(1/2) = sum of the roots of the eigenvalues of the symmetric C_a^½ C_b C_a^½
+    cross = torch.linalg.eigvalsh(root @ c_b @ root).clamp(min=0).sqrt().sum()
+    gap = (a.mean(0) - b.mean(0)).square().sum()
+    return (gap + c_a.trace() + c_b.trace() - 2 * cross).clamp(min=0).item()
+
+
+def two_sample_accuracy(a, b, noise: float = 0.0, seed: int = 0, folds: int = 3) -> float:
+    """Return the test accuracy of an MLP that tells `a` from `b` (C2ST): 0.5 is indistinguishable.
+
+    noise: standard deviation of Gaussian noise added to both sides first.  Features are
+    standardised; equally many of each side, `folds`-fold cross-validated.
+    (Lopez-Paz & Oquab 2017.)
+    """
+    from sklearn.exceptions import ConvergenceWarning  # scikit-learn takes a second to load
+    from sklearn.neural_network import MLPClassifier
+
+    random = np.random.default_rng(seed)
+    n = min(len(a), len(b))
+    pick = [np.asarray(x)[random.permutation(len(x))[:n]] for x in (a, b)]
+    x = np.concatenate(pick) + random.normal(0, noise, (2 * n, pick[0].shape[1]))
+    x = (x - x.mean(0)) / (x.std(0) + 1e-9)
+    y, fold = np.repeat([0, 1], n), np.tile(random.permutation(n) % folds, 2)
+    hits = []
+    for k in range(folds):
+        network = MLPClassifier(
+            (128, 64), alpha=1e-2, batch_size=min(200, n), early_stopping=True, max_iter=100,
+            n_iter_no_change=8, random_state=seed + k,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            network.fit(x[fold != k], y[fold != k])
+        hits.append(network.score(x[fold == k], y[fold == k]))
+    return float(np.mean(hits))

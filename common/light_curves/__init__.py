@@ -1,0 +1,21 @@
+"""The light curves of exercise 2, and the simulator behind them.
+
+microlensing  star field -> magnification map -> source disc -> tracks
+ray_shooting  the simulator's inner loops (numba)
+simulation    a data set in the assignment's format
+data          roles of the sources, curves stacked as tensors
+reference     simulated curves of any source size, to set beside generated ones
+model         build, train preconditioned, fold, load and sample the conditional VAE
+evaluation    bounds and distances between sets of curves
+figures       arrays in, figures out
+"""
+
+from common.light_curves.microlensing import (
+    convolve,
+    magnification_map,
+    read_tracks,
+    star_field,
+    tracks,
+)
+
+__all__ = ["convolve", "magnification_map", "read_tracks", "star_field", "tracks"]

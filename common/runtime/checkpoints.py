@@ -1,0 +1,183 @@
+"""Checkpoints: weights and what is needed to understand them, believed only when they fit.
+
+A checkpoint is a dictionary of tensors, numbers and strings, so that it loads with
+`weights_only=True`: {"exercise", "settings", "model", "weights", "source", "torch"}.
+"""
+
+import contextlib
+import zipfile
+from pathlib import Path
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from common.runtime import files
+from common.runtime.errors import InputError
+
+
+def save(path: Path, content: dict) -> Path:
+    """Write the dictionary `content` (tensors, numbers, strings) to `path`, whole.
+
+    Raises InputError when the place cannot be written.
+    """
+    content = {**content, "torch": str(torch.__version__)}
+    return files.atomic_write(path, lambda temporary: torch.save(content, temporary))
+
+
+def unclaimed(path: Path, key: dict, force: bool) -> Path:
+    """Return `path` if a training with the settings `key` may write its checkpoint there.
+
+    key: see `options.resume_key`, and "source", of the data.  Raises InputError when the file
+    there was trained with other settings or on other data, unless `force`.
+    """
+    if not force and Path(path).is_file():
+        was = {}
+        with contextlib.suppress(Exception):  # damaged: nothing is lost
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            was = {**content["settings"], "source": content["source"]}
+        for name in key:
+            if name in was and was[name] != key[name]:
+                raise InputError(
+                    f"{path} was trained with {name} = {was[name]}, not {key[name]}: choose "
+                    "another --out-dir, or add --force to overwrite it"
+                )
+    return Path(path)
+
+
+def load(path: Path, exercise: str, made_by: str, needs: dict | None = None) -> dict:
+    """Read the checkpoint that `made_by` wrote for `exercise`.
+
+    needs: names and types of what must be in it.  Code inside a file is never run, and memory is
+    bounded by the file's size.  Raises InputError, naming the command to run, when the file is
+    missing, damaged (a checksum is wrong), or belongs to something else.
+    """
+    path, again = Path(path), f"run `{made_by}` to make it"
+    if not path.is_file():
+        raise InputError(f"no checkpoint {path}: {again}")
+    try:
+        check_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes reach every part of the unpickler
+        raise InputError(f"{path} is damaged or not a checkpoint: {again}") from error
+    found = content.get("exercise") if isinstance(content, dict) else None
+    if not isinstance(found, str) or found != exercise:
+        found = " ".join(found[:40].split()) if isinstance(found, str) else "unknown"
+        raise InputError(f"{path} is a checkpoint of {found}, not of {exercise}: {again}")
+    for name, kind in (needs or {}).items():
+        if not isinstance(content.get(name), kind):
+            raise damaged(path, f"no {name} of type {kind.__name__}", made_by)
+    return content
+
+
+def load_model(path: Path, exercise: str, made_by: str, build, needs: dict | None = None):
+    """Return (module, checkpoint): `build(**content["model"])` with the checkpoint's weights.
+
+    The weights are first compared with a module that has shapes but no memory: what a checkpoint
+    claims takes no more memory than the file has.  needs: see `load`.
+    Raises InputError, naming the command to run, when the file is missing, damaged or foreign.
+    """
+    needs = {"model": dict, "weights": dict, "source": str, **(needs or {})}
+    content = load(path, exercise, made_by, needs)
+    with _damage(path, made_by):
+        with torch.device("meta"), _Unfilled():
+            plan = build(**content["model"])
+        check_weights(plan, content["weights"])
+        model = build(**content["model"])
+        model.load_state_dict(content["weights"])
+    return model.eval(), content
+
+
+def restore(module: torch.nn.Module, content: dict, path: Path, made_by: str) -> None:
+    """Put content["weights"] into `module`; raise InputError, naming `path`, if they do not fit."""
+    with _damage(path, made_by):
+        check_weights(module, content["weights"])
+        module.load_state_dict(content["weights"])
+
+
+def damaged(path: Path, what: str, made_by: str) -> InputError:
+    """Return the error that says what is wrong with the checkpoint `path`."""
+    what = " ".join(what.split())[:100]
+    return InputError(f"{path} is damaged ({what}): run `{made_by}` to make it")
+
+
+@contextlib.contextmanager
+def _damage(path, made_by):
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise damaged(path, str(error), made_by) from error
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leave tensors as they are instead of filling them with normal random numbers.
+
+    Without memory there is nothing to fill; torch would load its compiler for it, a second.
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is torch.Tensor.normal_:
+            return args[0]
+        function = torch.empty if function is torch.randn else function
+        return function(*args, **(kwargs or {}))
+
+
+def check_archive(path: Path) -> None:
+    """Raise an error unless `path` is a zip file as torch.save writes it, stored and undamaged.
+
+    torch itself does not compare the checksums: a flipped bit would be another weight.
+    """
+    with zipfile.ZipFile(path) as file:
+        entries = file.infolist()
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise ValueError("two entries of the same name")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("compressed: its size would not bound what is read")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ValueError("entries overlap")
+        if file.testzip() is not None:
+            raise ValueError("a checksum is wrong")
+
+
+def check_weights(module: torch.nn.Module, found: dict) -> None:
+    """Raise ValueError unless `found` can be those of `module`, which may be on device meta.
+
+    Names and shapes are the same, every number is in the file itself (no tensor stretched over
+    few bytes), parameters are finite, no number is nan, and permutations are permutations.
+    """
+    wanted, parameters = module.state_dict(), dict(module.named_parameters())
+    if not isinstance(found, dict) or found.keys() != wanted.keys():
+        raise ValueError("other names of weights")
+    for name, value in found.items():
+        want = wanted[name]
+        if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+            raise ValueError(f"{name} is not a tensor of numbers")
+        if value.shape != want.shape or value.is_floating_point() != want.is_floating_point():
+            raise ValueError(f"{name} has the shape {tuple(value.shape)}")
+        if value.is_meta or value.untyped_storage().nbytes() < value.numel() * value.itemsize:
+            raise ValueError(f"{name} has fewer numbers than its shape says")
+        if value.isnan().any() or (name in parameters and not value.isfinite().all()):
+            raise ValueError(f"{name} is not finite")
+        if not value.is_floating_point():
+            order = torch.arange(value.numel(), dtype=value.dtype)
+            if not torch.equal(value.flatten().sort().values, order):
+                raise ValueError(f"{name} is not a permutation")
+
+
+def round_to_fp16(module: torch.nn.Module) -> torch.nn.Module:
+    """Round the weights of `module` to float16, in place, and return it; it stays in float32.
+
+    Checkpoints keep weights as float16 (half the bytes); rounding before the measurement makes
+    what is measured what is shipped.  Raises InputError for a weight beyond float16's 65,504.
+    """
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(value.half())
+                if not value.isfinite().all():
+                    raise InputError(f"{name} does not fit float16; lower --learning-rate")
+    return module
+
+
+def to_fp16(weights: dict) -> dict:
+    """Return a state_dict with its floating-point tensors as float16, for `save`."""
+    return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}

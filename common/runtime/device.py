@@ -1,0 +1,95 @@
+"""Cores, accelerators and number formats: what this machine has."""
+
+import ctypes
+import math
+import os
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+
+from common.runtime import distributed
+from common.runtime.errors import InputError
+
+
+def available_cores() -> int:
+    """Count the cores this process may really use: its affinity and its container's quota."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        cores = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or the quota is "max"
+        return cores
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep up to 256 MiB that were freed; return whether this system has its malloc.
+
+    By default it hands large tensors back at once, and the next step asks for them anew: a fifth
+    of the time of decoding goes to page faults then.  Numbers do not change.  (mallopt(3).)
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):  # musl, macOS, Windows
+        return False
+    trim_threshold, top_pad, mmap_threshold = (-1, 2**28), (-2, 2**26), (-3, 2**25)  # malloc.h
+    done = [mallopt(*one) for one in (mmap_threshold, trim_threshold, top_pad)]
+    return all(done)
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is the accelerator that is there, else the CPU.
+
+    Under torchrun "cuda" is the GPU of this process.  Raises InputError for one that is not here.
+    """
+    if name == "auto":
+        found = torch.accelerator.current_accelerator(check_available=True)
+        name = found.type if found is not None else "cpu"
+    if name == "cuda" and distributed.world_size() > 1:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise InputError(f"--device {name}: not usable here ({reason}); try --device cpu") from None
+    return device
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Tell whether `device` has bfloat16 matrix instructions (AVX-512 BF16, AMX, a recent GPU).
+
+    A property of the hardware, not a timing, so that the same machine gives the same results.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        has = torch.cpu.get_capabilities()
+        return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return False
+
+
+def autocast(device: torch.device, enabled: bool = True):
+    """Return the context in which matrix products run in bfloat16, where that is fast.
+
+    Only products are rounded (8 bits of mantissa); sums inside a product, weights, losses and
+    the optimiser stay in float32.
+    """
+    if enabled and fast_bfloat16(device):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def hardware(device: torch.device) -> str:
+    """Describe where a number was measured: processor, threads, torch version."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{torch.cpu.get_capabilities().get('cpu_name', device.type)}"
+        name += f", {torch.get_num_threads()} threads"
+    if distributed.world_size() > 1:
+        name += f" in each of {distributed.world_size()} processes"
+    return f"{name}, torch {torch.__version__}"

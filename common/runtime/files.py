@@ -1,0 +1,102 @@
+"""Files are written whole or not at all; one process at a time where many are written."""
+
+import contextlib
+import hashlib
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import filelock
+
+from common.runtime.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]  # of the project, where the shipped files are
+
+
+def find(name: str, out_dir: str) -> Path:
+    """Return `out_dir/name` if that file exists, else the one shipped with the project."""
+    own = Path(out_dir) / name
+    return own if own.is_file() else ROOT / name
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file: ties a JSON to the checkpoint that its numbers speak of."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def atomic_write(path: Path, write) -> Path:
+    """Call `write(temporary_path)`, then move the result to `path` in one step.
+
+    A reader, a full disk or a kill at any moment finds the old file or the new one, never half.
+    Raises InputError when the folder or the file cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is a folder or a device; give the name of a file")
+        _remove_leftovers(path)
+        handle, name = tempfile.mkstemp(".tmp", f"{_mark(path)}{os.getpid()}.", path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with open(temporary, "r+b") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+        temporary = None
+    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"cannot write {path}: {reason}; choose another place") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _mark(path: Path) -> str:
+    """Return how temporary files of `path` begin that this host makes: short, safe in a glob."""
+    key = f"{path.name} {socket.gethostname()}"
+    return f".{hashlib.sha256(key.encode()).hexdigest()[:12]}."
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete what processes of this host left that were killed while they wrote `path`."""
+    mark = _mark(path)
+    for left in path.parent.glob(f"{mark}*.tmp") if os.name == "posix" else ():
+        with contextlib.suppress(ValueError, OSError):
+            try:
+                os.kill(int(left.name.removeprefix(mark).split(".")[0]), 0)
+            except ProcessLookupError:
+                left.unlink()
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path):
+    """Hold `folder` against other processes in the block, for work that takes many files.
+
+    Waits, with a line on standard error, while another one holds it; yields whether it waited.
+    Released by the system when the process ends, however it ends.
+    Raises InputError for a folder that cannot be written.
+    """
+    lock, waited = filelock.FileLock(Path(folder) / ".lock"), False
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            waited = True
+            sys.stderr.write(f"waiting for another process that writes {folder}\n")
+            lock.acquire()
+    except OSError as error:
+        what = f"cannot write {folder}: {error.strerror}; choose another place"
+        raise InputError(what) from error
+    try:
+        yield waited
+    finally:
+        lock.release()

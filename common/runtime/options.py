@@ -1,0 +1,138 @@
+"""Turn a dataclass into command-line flags: one field, one flag, one sentence of help.
+
+>>> @dataclass(frozen=True)
+... class Settings(Common):
+...     epochs: int = option(80, "passes over the training set", minimum=1, smoke=1)
+>>> parse(Settings, "train it", ["--epochs", "3"]).epochs
+3
+"""
+
+import argparse
+import dataclasses
+import math
+import os
+import sys
+from dataclasses import dataclass
+from typing import NoReturn
+
+from common.runtime.errors import InputError
+
+UNSET = object()
+
+
+def option(default, help, *, choices=None, minimum=None, maximum=None, smoke=UNSET, trains=True):
+    """Declare one setting: its default, its help (with the unit), its range, its `--smoke` value.
+
+    `choices` lists the allowed values; `minimum` and `maximum` are inclusive; `smoke` replaces
+    the default when `--smoke` is given and the flag itself is not; `trains` tells whether the
+    setting changes what is trained.
+    """
+    details = dict(help=help, choices=choices, minimum=minimum, maximum=maximum)
+    return dataclasses.field(default=default, metadata=details | dict(smoke=smoke, trains=trains))
+
+
+@dataclass(frozen=True)
+class Common:
+    """The flags that every script has."""
+
+    seed: int = option(0, "seed of every random number", minimum=0, maximum=2**31 - 1)
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps: where to compute", trains=False)
+    threads: int = option(
+        0, "CPU threads; 0 takes the available cores", minimum=0, maximum=1024, trains=False
+    )
+    data_dir: str = option(
+        "", "folder with the data (MNIST: or the variable MNIST_ROOT)", trains=False
+    )
+    out_dir: str = option(
+        ".", "checkpoints/ and figures/ are written below it", smoke="smoke", trains=False
+    )
+    smoke: bool = option(False, "tiny sizes, seconds instead of minutes; writes into smoke/")
+
+
+@dataclass(frozen=True)
+class Training(Common):
+    """The flags of the trainings that can be resumed."""
+
+    resume: bool = option(False, "go on with the interrupted training", trains=False)
+    force: bool = option(False, "overwrite a checkpoint of other settings", trains=False)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors take one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Write `message` on standard error and leave with exit status 2."""
+        line = " ".join(message.split())
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one speaks
+            sys.stderr.write(f"{self.prog}: error: {line} (--help lists the options)\n")
+        sys.exit(2)
+
+
+def parse(settings_class, description, argv=None, positional=None):
+    """Read `argv` (default: the command line) into an instance of `settings_class`.
+
+    description: text for --help.  positional: (field name, metavar, nargs) of the field that is
+    given without a flag, or None.  Exits with status 2 and one line on bad input.
+    """
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    fields = dataclasses.fields(settings_class)
+    for field in fields:
+        if positional and field.name == positional[0]:
+            name, metavar, nargs = positional
+            help = field.metadata["help"]
+            parser.add_argument(name, metavar=metavar, nargs=nargs, default=UNSET, help=help)
+        else:
+            _add_flag(parser, field)
+    found = vars(parser.parse_args(argv)).items()
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in found if v is not UNSET}
+    for field in fields:
+        smoke = field.metadata["smoke"]
+        if given.get("smoke") and field.name not in given and smoke is not UNSET:
+            given[field.name] = smoke
+    try:
+        return validated(settings_class(**given))
+    except InputError as error:
+        parser.error(str(error))
+
+
+def _add_flag(parser, field):
+    flag, details = "--" + field.name.replace("_", "-"), field.metadata
+    if field.type is bool:
+        parser.add_argument(flag, action="store_true", default=UNSET, help=details["help"])
+        return
+    if field.type is tuple:  # of numbers
+        parser.add_argument(
+            flag, nargs="+", type=float, metavar="NUMBER", default=UNSET, help=details["help"]
+        )
+        return
+    help = details["help"] + ("" if field.default in ("", None) else f" (default: {field.default})")
+    metavar = None if details["choices"] else field.type.__name__.upper()
+    parser.add_argument(
+        flag,
+        type=field.type,
+        choices=details["choices"],
+        metavar=metavar,
+        default=UNSET,
+        help=help.replace("%", "%%"),
+    )
+
+
+def validated(settings):
+    """Return `settings` if every number is finite and in its range, else raise InputError."""
+    for field in dataclasses.fields(settings):
+        value, details = getattr(settings, field.name), field.metadata
+        flag = "--" + field.name.replace("_", "-")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise InputError(f"{flag} {number}: must be finite")
+        if details["minimum"] is not None and value < details["minimum"]:
+            raise InputError(f"{flag} {value}: must be at least {details['minimum']}")
+        if details["maximum"] is not None and value > details["maximum"]:
+            raise InputError(f"{flag} {value}: must be at most {details['maximum']}")
+    return settings
+
+
+def resume_key(settings, **more) -> dict:
+    """Return what makes two trainings the same: settings that train, and `more`."""
+    fields = dataclasses.fields(settings)
+    return {f.name: getattr(settings, f.name) for f in fields if f.metadata["trains"]} | more

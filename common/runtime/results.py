@@ -1,0 +1,92 @@
+"""What a script leaves besides weights: numbers as JSON, figures, tables."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from common.runtime import files
+from common.runtime.errors import InputError
+
+
+def save_results(out_dir, name: str, metrics: dict, figures: dict, checkpoints=()) -> dict:
+    """Write figures/{file}.png for each of `figures`, then figures/{name}.json; print their names.
+
+    figures: {file name without suffix: matplotlib figure}.  checkpoints: names below checkpoints/
+    that the numbers speak of; their SHA-256 go into the JSON.  Returns `metrics` with them.
+    """
+    folder = Path(out_dir) / "figures"
+    stamps = {c: files.sha256(files.find(f"checkpoints/{c}.pt", out_dir)) for c in checkpoints}
+    if len(stamps) == 1:
+        metrics = metrics | {"checkpoint_sha256": next(iter(stamps.values()))}
+    elif stamps:
+        metrics = metrics | {"checkpoints_sha256": stamps}
+    for file, figure in figures.items():
+        print(save_figure(folder / f"{file}.png", figure))
+    print(save_json(folder / f"{name}.json", metrics))
+    return metrics
+
+
+def save_json(path: Path, content: dict) -> Path:
+    """Write `content` as sorted, indented JSON with six significant digits, whole."""
+    text = json.dumps(to_json(content), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return files.atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def to_json(value):
+    """Return `value` as JSON will hold it: six significant digits, null for what is not finite."""
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if hasattr(value, "tolist"):
+        return to_json(value.tolist())
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def picture_format(path: Path) -> str:
+    """Return png, pdf or svg, from the suffix of `path`; raise InputError for another."""
+    kind = Path(path).suffix.lower()
+    if kind not in (".png", ".pdf", ".svg"):
+        raise InputError(f"cannot write {path}: the name must end in .png, .pdf or .svg")
+    return kind[1:]
+
+
+def save_figure(path: Path, figure) -> Path:
+    """Write a matplotlib figure to `path`, whole; the same figure gives the same bytes.
+
+    A PNG has the figure's dpi.  Raises InputError for an unknown format or an unwritable place.
+    """
+    kind = picture_format(path)
+    stamp = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+
+    def write(temporary):
+        with open(temporary, "wb") as file:  # closed here: matplotlib forgets to on a full disk
+            figure.savefig(file, format=kind, dpi="figure", metadata=stamp)
+
+    return files.atomic_write(path, write)
+
+
+def save_table(path: Path, p, curves) -> Path:
+    """Write curves (m, n, 300) of the sizes p (m,): .npz {"p", "mu"}, or .csv, a curve a row.
+
+    Raises InputError for another suffix or an unwritable place.
+    """
+    path, curves = Path(path), np.asarray(curves)
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".npz"):
+        raise InputError(f"cannot write {path}: the name must end in .csv or .npz")
+
+    def write(temporary):
+        with open(temporary, "wb") as file:
+            if kind == ".npz":
+                return np.savez_compressed(file, p=np.asarray(p), mu=curves)
+            sizes = np.repeat(p, curves.shape[1])[:, None]
+            names = ",".join(["p", *(f"mu_{k}" for k in range(curves.shape[2]))])
+            rows = np.concatenate([sizes, np.concatenate(curves)], 1)
+            return np.savetxt(file, rows, "%.6g", ",", header=names, comments="")
+
+    return files.atomic_write(path, write)

@@ -1,0 +1,100 @@
+"""How a script starts and ends: seeds, threads and device; one line instead of a traceback."""
+
+import os
+import random
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from common.runtime import distributed
+from common.runtime.device import available_cores, keep_freed_memory, pick_device
+from common.runtime.errors import InputError
+
+
+def start(settings) -> torch.device:
+    """Seed every generator, set the threads, and return the device that `settings` asks for.
+
+    settings: has `seed`, `threads` and `device`.  Raises InputError for a device that is not here.
+    Under torchrun it also joins the other processes, with which it shares the cores.
+    """
+    distributed.init()
+    keep_freed_memory()
+    random.seed(settings.seed)
+    np.random.seed(settings.seed)
+    torch.manual_seed(settings.seed)
+    share = max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    torch.set_num_threads(settings.threads or share)
+    device = pick_device(settings.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return device
+
+
+@contextmanager
+def signals_between_steps():
+    """Collect Ctrl-C and SIGTERM in the list this yields, so that a loop can stop between steps.
+
+    A second signal of the same kind interrupts at once, except under torchrun, which sends
+    several while it ends a run.  Handlers are put back at the end.
+    """
+    caught, several = [], distributed.world_size() > 1
+
+    def note(signum, frame):
+        if signum in caught and not several:
+            stop(signum)
+        caught.append(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stop(signum: int, frame=None):
+    """End as the signal `signum` asks for: raise what `run` turns into exit status 130 or 143."""
+    raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)
+
+
+def run(main) -> None:
+    """Run a script's `main`: one line instead of a traceback, and a clean end on a signal.
+
+    Exit status: 0; 2 for bad input; 130 after Ctrl-C; 143 after SIGTERM; 1 when another process
+    of torchrun's is gone.
+    """
+    signal.signal(signal.SIGTERM, stop)
+    name = Path(sys.argv[0])
+    name = name.parent.name if name.name == "__main__.py" else name.name
+    try:
+        main()
+    except InputError as error:
+        sys.exit(_say(f"{name}: error: {error}", 2))
+    except RuntimeError as error:
+        words = ("gloo", "NCCL", "Connection", "Broken pipe")
+        lost = isinstance(error, dist.DistError) or any(word in str(error) for word in words)
+        if distributed.world_size() == 1 or not lost:
+            raise
+        text = "another process of the run has ended; add --resume to go on"
+        sys.exit(_say(f"{name}: error: {text}", 1))
+    except KeyboardInterrupt:
+        sys.exit(_say(f"{name}: stopped by Ctrl-C", 130))
+    except BrokenPipeError:  # `python ex_1c.py 1 | head -0`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _say(line: str, status: int) -> int:
+    sys.stderr.write(line.replace("\n", " ") + "\n")
+    return status

@@ -1,0 +1,35 @@
+"""The 2-D Swiss roll of exercise 3: samples, exact density and score, negatives, distances.
+
+density      log p(x), score, entropy, nearest point of the spiral: exact
+data         draw from the roll, or read the user's points
+negatives    what stands in for samples of the model while it is trained
+samplers     better samplers than the exercise's protocol
+evaluation   distances from the roll, exact KL divergence
+figures      arrays in, figures out
+"""
+
+from common.swiss_roll.data import sample
+from common.swiss_roll.density import (
+    FIRST,
+    LAST,
+    NOISE,
+    entropy,
+    log_density,
+    log_density_and_score,
+    nearest,
+    score,
+    spiral,
+)
+
+__all__ = [
+    "FIRST",
+    "LAST",
+    "NOISE",
+    "entropy",
+    "log_density",
+    "log_density_and_score",
+    "nearest",
+    "sample",
+    "score",
+    "spiral",
+]

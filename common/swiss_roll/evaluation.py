@@ -1,0 +1,91 @@
+"""How far a model or a set of points (n, 2) is from the Swiss roll."""
+
+import math
+
+import numpy as np
+import torch
+
+from common import distances, ebm, swiss_roll
+
+DIVERGED = 100.0  # a chain beyond it, or not finite, counts as diverged
+
+
+def alive(x: torch.Tensor) -> torch.Tensor:
+    """Return the points of x (n, 2) that are finite and within 100 of the origin."""
+    return x[x.isfinite().all(1) & (x.abs().amax(1) < DIVERGED)]
+
+
+class ExactKL:
+    """The truth on a grid, kept: what the exact KL divergence needs besides f."""
+
+    def __init__(self, noise: float, step: float = 0.1):
+        points, area = ebm.grid(min(step, noise / 2), swiss_roll.LAST + 8 * noise)
+        log_p = torch.cat([swiss_roll.log_density(part, noise) for part in points.split(50_000)])
+        keep = log_p > -60
+        self.points, self.weights = points[keep], log_p[keep].exp() * area
+        self.entropy = -(self.weights * log_p[keep]).sum().item()
+
+    def __call__(self, model) -> dict:
+        """Return KL(data || model) = log Z - E_p[f] - H(p) in nats, log Z, and the mass far off."""
+        log_z, log_far = ebm.log_mass(model)
+        mean = (self.weights * ebm.values(model, self.points)).sum().item()
+        kl = log_z - mean - self.entropy
+        return {"kl_nats": kl, "log_z": log_z, "log10_mass_beyond_20": log_far / math.log(10)}
+
+
+def sliced_wasserstein(a, b, slices: int = 200, seed: int = 0) -> float:
+    """Return the sliced W2 distance of points in the plane: evenly spaced directions."""
+    turn = torch.rand(1, generator=torch.Generator().manual_seed(seed))
+    angle = torch.pi * (torch.arange(slices) + turn) / slices
+    return distances.sliced_wasserstein(a, b, torch.stack([angle.cos(), angle.sin()]))
+
+
+def coverage(x, bins: int = 20) -> float:
+    """Return the total variation between the nearest t of x and the even distribution of t."""
+    t, _ = swiss_roll.nearest(x)
+    share = torch.histc(t, bins, swiss_roll.FIRST, swiss_roll.LAST) / len(t)
+    return 0.5 * (share - 1 / bins).abs().sum().item()
+
+
+def measure(x: torch.Tensor, truth: torch.Tensor) -> dict:
+    """Return every distance of x (n, 2) from truth (m, 2); of living chains only."""
+    living = alive(x)
+    found = {"diverged": 1 - len(living) / len(x)}
+    if len(living) < 2:
+        return found | dict.fromkeys(
+            ("sw2", "energy_distance", "coverage_tv", "ridge"), float("nan")
+        )
+    return found | {
+        "sw2": sliced_wasserstein(living, truth),
+        "energy_distance": distances.energy_distance(living, truth),
+        "coverage_tv": coverage(living),
+        "ridge": swiss_roll.nearest(living)[1].mean().item(),
+    }
+
+
+def summary(rows: list[dict]) -> dict:
+    """Return {"name": {"mean", "std"}} over the dictionaries `rows` of `measure`."""
+    out = {}
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])
+        out[name] = {
+            "mean": float(values.mean()),
+            "std": float(values.std(ddof=min(1, len(rows) - 1))),
+        }
+    return out
+
+
+class StepRecorder:
+    """A `record` for `langevin` that notes the distances from truth (m, 2) at 25 of the steps.
+
+    The steps are evenly spaced in their logarithm.  noted: {"step": [...], distance: [...]}.
+    """
+
+    def __init__(self, truth, steps: int):
+        self.truth, self.noted = truth, {}
+        self.wanted = {round(steps ** (k / 24)) for k in range(25)}
+
+    def __call__(self, step, x):
+        if step in self.wanted and len(alive(x)) > 1:
+            for name, value in {"step": step, **measure(x, self.truth)}.items():
+                self.noted.setdefault(name, []).append(value)

@@ -1,0 +1,79 @@
+"""Compile the report: report/solutions.typ, with the files of figures/, to solutions.pdf.
+
+    python -m report.build                    -> solutions.pdf
+    python -m report.build --out-dir mine     -> mine/solutions.pdf, of mine/figures/ where it has
+                                                 them, of the shipped ones where not
+
+The text takes its numbers from the JSON that the scripts wrote.  The same inputs give the same
+bytes, wherever it is run: fonts are those of the typst package, and the date is the one in
+solutions.typ.  Takes seconds.
+"""
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import typst
+
+from common.runtime import files, script
+from common.runtime.errors import InputError
+from common.runtime.options import Common, parse
+
+NAME, TEXT = "solutions.pdf", files.ROOT / "report"
+DATE = 1_795_305_600  # 2026-11-22, seconds since 1970: of nothing but the PDF's own stamp
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """Where the report is written: --out-dir; the other flags change nothing."""
+
+
+def needed() -> list[str]:
+    """List the files below figures/ that the text names, sorted."""
+    texts = [path.read_text(encoding="utf-8") for path in TEXT.glob("*.typ")]
+    return sorted({name for text in texts for name in re.findall(r'"/(figures/[\w.]+)"', text)})
+
+
+def gather(folder: Path, out_dir: str) -> None:
+    """Copy the text and the files it names into `folder`; raise InputError for one missing."""
+    shutil.copytree(TEXT, folder / "report", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (folder / "figures").mkdir()
+    for name in needed():
+        path = files.find(name, out_dir)
+        if not path.is_file():
+            raise InputError(f"no {name}, which the report needs: run `make train` to make it")
+        shutil.copy(path, folder / "figures")
+
+
+def compiled(out_dir: str = ".") -> bytes:
+    """Return the report as PDF; see `gather` for `out_dir` and what is refused."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            gather(folder, out_dir)
+            main = folder / "report" / "solutions.typ"
+            compiler = typst.Compiler(main, root=folder, ignore_system_fonts=True)
+            return compiler.compile(format="pdf", timestamp=DATE)
+        except OSError as error:  # shutil.Error has no reason of its own
+            raise InputError(
+                f"cannot gather the report: {' '.join(str(error).split())[:300]}"
+            ) from error
+        except typst.TypstError as error:
+            what = re.sub(rf"\S*{folder.name}/?", "", str(error.diagnostic or error))
+            what = " ".join(what.split())[:300]
+            raise InputError(f"report/solutions.typ does not compile: {what}") from error
+
+
+def main(argv=None) -> dict:
+    """Compile the report and write it, whole."""
+    settings = parse(Settings, __doc__, argv)
+    content = compiled(settings.out_dir)
+    path = Path(settings.out_dir) / NAME
+    print(files.atomic_write(path, lambda temporary: temporary.write_bytes(content)))
+    return {"file": str(path), "bytes": len(content)}
+
+
+if __name__ == "__main__":
+    script.run(main)

@@ -1,0 +1,68 @@
+"""One picture of what the three exercises give: generated digits, light curves, points of the roll.
+
+    python -m report.overview    -> figures/overview.png, figures/overview.json
+
+Drawn from the shipped checkpoints (or those below --out-dir): two draws of each label, curves of
+three source sizes, and 2000 points of the jump model by Metropolis-adjusted Langevin with jumps.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from matplotlib.figure import Figure
+
+from common import ebm, plots
+from common.digits import model as digit_model
+from common.light_curves import model as curve_model
+from common.runtime import files, results, script
+from common.runtime.options import Common, option, parse
+from common.swiss_roll import samplers
+
+SIZES = (0.1, 0.5, 2.0)  # R_E
+GREYS, STYLES = ("0.0", "0.35", "0.55"), ("-", "--", "-.")
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """How many points of the roll."""
+
+    points: int = option(2000, "of the roll", minimum=10, maximum=10**6, smoke=50)
+    steps: int = option(1000, "of its sampler", minimum=1, maximum=10**6, smoke=10)
+
+
+def drawing(images, curves, points):
+    """Draw images (20, 28, 28), curves {size: (300,)} and points (n, 2) side by side."""
+    figure = Figure((11, 3.1), dpi=plots.DPI, layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=[1.35, 1.5, 1])
+    rows = [torch.cat(list(part), 1) for part in images.split(5)]
+    left.imshow(torch.cat(rows), cmap="gray_r", vmin=0, vmax=1)
+    left.set(xticks=[], yticks=[], title="1: digits of p(x|y), y = 0 ... 9 twice")
+    for (size, curve), grey, style in zip(curves.items(), GREYS, STYLES, strict=False):
+        middle.plot(curve, color=grey, ls=style, label=f"p = {size:g} R_E")
+    middle.set(title="2: microlensing light curves", xlabel="sample", ylabel="magnification / mean")
+    middle.legend(fontsize=8, frameon=False)
+    right.scatter(*points.T, s=2, lw=0, color="k")
+    right.set(title="3: points of p = exp(f) / Z", xlabel="x₁", ylabel="x₂", aspect="equal")
+    return figure
+
+
+@torch.no_grad()
+def main(argv=None) -> dict:
+    """Draw from the three models; write the picture."""
+    settings = parse(Settings, __doc__, argv)
+    script.start(settings)
+    model, content = digit_model.load(settings.out_dir)
+    images = digit_model.draw(model, torch.arange(digit_model.CLASSES).repeat(2))
+    model, source = curve_model.load(settings.out_dir)[0], {"digits": content["source"]}
+    drawn = curve_model.draw(model, curve_model.as_sizes(SIZES), 1)[:, 0]
+    path = files.find("checkpoints/ex_3a_jump.pt", settings.out_dir)
+    model, content = ebm.load_with_content(path)
+    start = 3 * torch.randn(settings.points, 2)
+    points = samplers.with_jumps(start, model.value_and_gradient, settings.steps)
+    figure = drawing(images, dict(zip(SIZES, drawn, strict=True)), points)
+    metrics = {"source": source | {"roll": content["source"]}, "points": settings.points}
+    return results.save_results(settings.out_dir, "overview", metrics, {"overview": figure})
+
+
+if __name__ == "__main__":
+    script.run(main)

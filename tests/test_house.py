@@ -1,0 +1,132 @@
+"""The house: imports go one way, small modules, a map and a README that are true."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+SUBJECTS = ("digits", "light_curves", "swiss_roll")
+METHODS = ("cvae", "priors", "networks", "ebm", "langevin", "training", "distances", "plots")
+FLOORS = ("runtime", "methods", "subjects", "scripts", "readers")  # each sees those before it
+
+
+def modules():
+    """Return {dotted name: path} of every module of the project but the tests."""
+    folders = [ROOT / name for name in ("common", "report", "benchmarks")]
+    paths = [*ROOT.glob("*.py"), *(p for folder in folders for p in folder.rglob("*.py"))]
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in paths}
+
+
+def floor_of(name: str):
+    """Return (floor, subject or None) of a module by its dotted name."""
+    parts = name.split(".")
+    if parts[0] != "common":
+        return ("readers" if parts[0] in ("report", "benchmarks") else "scripts"), None
+    if len(parts) == 1 or parts[1] == "__init__":
+        return "runtime", None  # the map, which imports nothing
+    if parts[1] == "runtime":
+        return "runtime", None
+    if parts[1] in SUBJECTS:
+        return "subjects", parts[1]
+    assert parts[1] in METHODS, f"{name} has no place in the house"
+    return "methods", None
+
+
+def imported(path):
+    """Yield the dotted names of the project's modules that the module at `path` imports."""
+    known = set(modules())
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in OURS)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module.split(".")[0] in OURS:
+                for alias in node.names:
+                    whole = f"{node.module}.{alias.name}"
+                    package = f"{whole}.__init__" in known
+                    yield whole if whole in known or package else node.module
+
+
+OURS = {name.split(".")[0] for name in modules()}
+
+
+def broken(name: str, target: str) -> bool:
+    """Tell whether the module `name` may not import `target`."""
+    (floor, subject), (below, other) = floor_of(name), floor_of(target)
+    if FLOORS.index(below) > FLOORS.index(floor):
+        return True
+    return subject is not None and other is not None and subject != other
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_go_one_way(name):
+    """runtime <- methods <- subjects <- scripts <- report, benchmarks; subjects stand alone."""
+    for target in imported(modules()[name]):
+        assert not broken(name, target), f"{name} imports {target}"
+
+
+def test_the_law_would_notice():
+    assert broken("common.runtime.files", "common.cvae")
+    assert broken("common.ebm", "common.swiss_roll.density")
+    assert broken("common.digits.model", "common.light_curves.model")
+    assert broken("common.training", "ex_1b") and broken("ex_1b", "benchmarks.dense")
+    assert not broken("ex_1b", "common.digits.model")
+
+
+def test_the_bottom_knows_nothing_and_only_scripts_are_run():
+    assert list(imported(ROOT / "common/runtime/errors.py")) == []
+    with_main = {name for name, path in modules().items()
+                 if name.startswith("common.") and "def main(" in path.read_text()}  # fmt: skip
+    assert with_main == {"common.light_curves.__main__", "common.digits.classifier"}
+
+
+def test_common_is_small_enough_to_walk_through():
+    files = list((ROOT / "common").glob("*.py"))
+    folders = [path for path in (ROOT / "common").iterdir() if (path / "__init__.py").exists()]
+    assert len(files) <= 9 and len(folders) <= 4
+    for name, path in modules().items():
+        assert name.split(".")[0] != "common" or len(path.read_text().splitlines()) <= 250, name
+    for subject in SUBJECTS:
+        for file in ("data", "evaluation", "figures"):
+            assert (ROOT / f"common/{subject}/{file}.py").is_file()
+
+
+def described(text: str) -> set:
+    """Return the names at the beginning of the rows of a map in a docstring."""
+    return set(re.findall(r"^ *(\w+)  +\S", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("package", ["common", *(f"common/{s}" for s in (*SUBJECTS, "runtime"))])
+def test_the_map_of_a_package_names_what_is_there(package):
+    folder = ROOT / package
+    there = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+    there |= {path.parent.name for path in folder.glob("*/__init__.py")}
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    assert described(text) == there
+
+
+@pytest.mark.parametrize("package", ["common", *(f"common.{s}" for s in (*SUBJECTS, "runtime"))])
+def test_importing_a_package_loads_nothing_slow(package):
+    slow = "{'scipy', 'sklearn', 'numba', 'umap', 'torchvision', 'matplotlib'}"
+    code = f"import sys, {package}; sys.exit(' '.join({slow} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_readme_names_files_functions_and_pages_that_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150 and len(text.split()) <= 1500
+    named = re.findall(r"`([\w/]+\.py)`: `(\w+)`", text)
+    assert {file for file, _ in named} >= {path.name for path in ROOT.glob("ex_*.py")}
+    for file, function in named:
+        assert re.search(rf"^def {function}\(", (ROOT / file).read_text(), re.MULTILINE), function
+
+
+@pytest.mark.parametrize("script", [path.name for path in ROOT.glob("ex_*.py")])
+def test_docstrings_name_files_that_exist(script):
+    text = ast.get_docstring(ast.parse((ROOT / script).read_text(encoding="utf-8")))
+    for name in re.findall(r"common/[\w/]+\.py", text):
+        assert (ROOT / name).is_file(), name
