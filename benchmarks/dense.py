@@ -7,7 +7,6 @@ products in bfloat16 where the processor is fast at them.
 """
 
 import itertools
-import time
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +57,20 @@ def usual_loader(dataset, seed: int = 0):
     return torch.utils.data.DataLoader(dataset, BATCH, shuffle=True, generator=generator)
 
 
+def as_torchvision(data: digit_data.Digits):
+    """Return the training digits as torchvision's MNIST data set with ToTensor: slow, and usual.
+
+    Item i is (image (1, 28, 28) float32 in [0, 1], label).
+    """
+    kind = digit_data.torchvision_mnist().MNIST
+    from torchvision.transforms import ToTensor
+
+    dataset = kind.__new__(kind)
+    dataset.data, dataset.targets = data.train_images, data.train_labels
+    dataset.transform, dataset.target_transform = ToTensor(), None
+    return dataset
+
+
 def usual_epoch(model, loader, optimizer) -> float:
     """Train for one epoch as most tutorials do; return the mean loss."""
     total, device = 0.0, next(model.parameters()).device
@@ -92,25 +105,6 @@ def own_training(model, data, epochs: int, seed: int = 0, bfloat16: bool = True)
     return history
 
 
-def usual_seconds(dataset, data, most: int, target: float, seed: int, device) -> dict:
-    """Train the usual way until the test -ELBO is `target` nats, for `most` epochs at most.
-
-    Returns the seconds of training (the looks at the test digits, one an epoch, are not counted),
-    the epochs, the last -ELBO, and whether the target was met.
-    """
-    model, loader = build(device, seed), usual_loader(dataset, seed)
-    optimizer = torch.optim.Adam(model.parameters(), RATE)
-    torch.manual_seed(seed)
-    seconds, epochs, found = 0.0, 0, float("inf")
-    while epochs < most and found > target:
-        started = time.perf_counter()
-        usual_epoch(model, loader, optimizer)
-        seconds += time.perf_counter() - started
-        found, epochs = test_loss(model, data), epochs + 1
-    met = found <= target
-    return {"seconds": seconds, "epochs": epochs, "negative_elbo_nats": found, "met": met}
-
-
 def test_loss(model, data, draws: int = 1) -> float:
     """Return the test -ELBO in nats per digit; the generators' state stays as it was."""
     with torch.random.fork_rng():
@@ -127,4 +121,4 @@ def both_data(settings):
     data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
     if not (settings.smoke or data.source == digit_data.MNIST):
         raise InputError("the comparison is one on MNIST: set --data-dir or MNIST_ROOT")
-    return digit_data.as_torchvision(data), data
+    return as_torchvision(data), data

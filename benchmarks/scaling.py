@@ -83,7 +83,8 @@ def exponent(sizes, values) -> float:
 def growth(settings, threads: int) -> dict:
     """Measure every size of every axis in a fresh process: {axis: {"sizes", "seconds", ...}}."""
     found, spawn = {}, multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
+    each = None if settings.smoke else 1  # a fresh process for each size, for its own peak
+    with concurrent.futures.ProcessPoolExecutor(1, spawn, max_tasks_per_child=each) as pool:
         for axis, (small, large, used) in AXES.items():
             sizes = small if settings.smoke else large
             pairs = [pool.submit(one, axis, size, threads).result() for size in sizes]

@@ -9,6 +9,7 @@ import math
 import signal
 import sys
 import time
+from contextlib import contextmanager
 
 import torch
 from tqdm import tqdm
@@ -85,7 +86,7 @@ def train(
     if ddp:
         loss_terms = distributed.wrap_ddp(model, loss_terms, find_unused)
     bar = tqdm(total=steps, initial=state.step, unit="step", dynamic_ncols=True, mininterval=0.5)
-    with bar, script.signals_between_steps() as signals:
+    with bar, script.signals_between_steps() as signals, _saved_on_loss(state, base):
         for step in range(state.step, steps):
             seeding.seed(step_seed(seed, step))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
@@ -106,6 +107,17 @@ def train(
                 tqdm.write(f"stopped at step {state.step} of {steps}{hint}", file=sys.stderr)
                 script.stop(signals[0] if signals else signal.SIGTERM)  # another process was told
     return {**state.history, "seconds": state.seconds, "hardware": state.hardware}
+
+
+@contextmanager
+def _saved_on_loss(state, base):
+    """Save the state as of the last whole step when another of torchrun's processes is gone."""
+    try:
+        yield
+    except RuntimeError:
+        if distributed.world_size() > 1:
+            state.save(base)
+        raise
 
 
 def _numbers(terms, signals, ddp):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from common.digits import data as digit_data
 
@@ -17,6 +18,7 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if WORKER and hasattr(os, "sched_setaffinity"):  # a core for each worker, and what it starts
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(WORKER.removeprefix("gw")) % len(cores)]})
+    torch.set_num_threads(1)  # two threads on one core wait for each other
 
 
 def run_script(arguments, folder, timeout=300, **variables):

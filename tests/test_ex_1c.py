@@ -10,8 +10,7 @@ from conftest import ROOT, run_script
 from matplotlib.image import imread
 
 import ex_1c
-from common import plots
-from common.digits import classifier
+from common.digits import classifier, figures
 from common.runtime import script
 
 SCRIPT = ROOT / "ex_1c.py"
@@ -90,9 +89,9 @@ def test_every_digit_stands_on_the_baseline():
     images[0] = np.roll(images[0], 3, axis=0)
     images[1, 27, 10:18] = 1  # ink in the last row
     for image in images:
-        row = plots.number_row([image])
-        assert np.nonzero((row > plots.INK).any(1))[0].max() == 27
-    blank = plots.number_row(np.zeros((1, 28, 28)))
+        row = figures.number_row([image])
+        assert np.nonzero((row > figures.INK).any(1))[0].max() == 27
+    blank = figures.number_row(np.zeros((1, 28, 28)))
     assert blank.shape[0] == 32 and blank.max() == 0
 
 
@@ -195,6 +194,6 @@ class Bomb:
 
 
 def test_a_missing_checkpoint_names_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("common.artifacts.ROOT", tmp_path)
+    monkeypatch.setattr("common.runtime.files.ROOT", tmp_path)
     with pytest.raises(ValueError, match=r"no checkpoint .*python ex_1b\.py"):
         ex_1c.generate([1], out_dir=str(tmp_path))

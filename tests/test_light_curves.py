@@ -29,18 +29,18 @@ def test_the_roles_do_not_overlap(folder):
     parts = curve_data.split(*data_loader.dataloader(folder))
     sizes = [set(getattr(parts, role)) for role in ("train", "validation", "test")]
     assert [len(s) for s in sizes] == [7, 3, 3] and not set.intersection(*sizes)
-    assert set(parts.again) == set(parts.independent) == set(parts.test)
+    assert set(parts.test_new_tracks) == set(parts.test_new_field) == set(parts.test)
     p = min(parts.test)
-    assert not np.allclose(parts.test[p], parts.again[p])
+    assert not np.allclose(parts.test[p], parts.test_new_tracks[p])
     assert parts.train[min(parts.train)].dtype == np.float32
 
 
 def test_the_attached_set_alone_is_split_by_curves(folder):
     """Only discs 01, 05, ..., 25 of one map, as in the assignment."""
     x, y = data_loader.dataloader(folder)
-    keys = [f"12345_{disc:02d}" for disc in simulation.TRAIN]
+    keys = [f"12345_{disc:02d}" for disc in curve_data.TRAIN]
     parts = curve_data.split({k: x[k] for k in keys}, {k: y[k] for k in keys})
-    assert set(parts.test) == set(parts.train) and not parts.again
+    assert set(parts.test) == set(parts.train) and not parts.test_new_tracks
     for key in keys:
         p = float(y[key][0, 3])
         together = np.concatenate([parts.train[p], parts.test[p]])

@@ -70,7 +70,7 @@ MODULES = {
 }
 NAMED = {
     "benchmarks.ablations": ["ex_1b", "ex_2b", "ex_3a"],
-    "benchmarks.seeds": ["ex_2b", "ex_3a"],
+    "benchmarks.seeds": ["ex_2b"],
 }
 
 

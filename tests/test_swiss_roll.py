@@ -8,11 +8,13 @@ import torch
 
 from common import ebm, langevin, swiss_roll
 from common.runtime.errors import InputError
+from common.swiss_roll import data as roll_data
+from common.swiss_roll import evaluation as roll_evaluation
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.5])
 def test_the_density_integrates_to_one(noise):
-    points, area = swiss_roll.grid(noise / 2, swiss_roll.LAST + 8 * noise)
+    points, area = ebm.grid(noise / 2, swiss_roll.LAST + 8 * noise)
     assert swiss_roll.log_density(points, noise).exp().sum().item() * area == pytest.approx(1, 1e-6)
 
 
@@ -58,15 +60,15 @@ def write(path, points, header="", separator=","):
 
 @pytest.mark.parametrize(("header", "separator"), [("", ","), ("x,y\n", ","), ("x y\n", "  ")])
 def test_a_csv_takes_precedence_and_its_noise_is_estimated(tmp_path, header, separator):
-    write(tmp_path / swiss_roll.FILE, swiss_roll.sample(2000, 0.15, 3), header, separator)
-    points, noise, source = swiss_roll.load(str(tmp_path), 0.2, 10, 0)
+    write(tmp_path / roll_data.FILE, swiss_roll.sample(2000, 0.15, 3), header, separator)
+    points, noise, source = roll_data.load(str(tmp_path), 0.2, 10, 0)
     assert len(points) == 2000 and noise == pytest.approx(0.15, rel=0.06)
     assert "swiss_roll_2d.csv" in source
 
 
 def test_points_off_the_roll_have_no_exact_density(tmp_path):
-    write(tmp_path / swiss_roll.FILE, torch.randn(500, 2))
-    _, noise, source = swiss_roll.load(str(tmp_path), 0.2, 10, 0)
+    write(tmp_path / roll_data.FILE, torch.randn(500, 2))
+    _, noise, source = roll_data.load(str(tmp_path), 0.2, 10, 0)
     assert noise is None and "not on the Swiss roll" in source
 
 
@@ -77,10 +79,10 @@ BAD = ["", "1,2\n" * 99, ROWS + "a,b\n", ROWS + "1\n", ROWS + "nan,1\n", ROWS + 
 
 @pytest.mark.parametrize("text", BAD)
 def test_a_bad_csv_is_refused_by_name(tmp_path, text):
-    path = tmp_path / swiss_roll.FILE
+    path = tmp_path / roll_data.FILE
     path.write_text(text)
     with pytest.raises(InputError, match=r"swiss_roll_2d\.csv"):
-        swiss_roll.load(str(tmp_path), 0.2, 10, 0)
+        roll_data.load(str(tmp_path), 0.2, 10, 0)
 
 
 @pytest.mark.parametrize("eps", [0.1, 0.01, 0.5])
@@ -129,7 +131,7 @@ def test_the_histogram_proposal_has_the_density_it_claims():
     """Its density integrates to one, and is what its draws follow."""
     torch.manual_seed(0)
     proposal = langevin.HistogramProposal(swiss_roll.sample(2000), 0.5)
-    points, area = swiss_roll.grid(0.1, 40.05)
+    points, area = ebm.grid(0.1, 40.05)
     assert proposal.log_prob(points.float()).exp().sum().item() * area == pytest.approx(1, abs=1e-3)
     x = proposal.draw(100_000)
     inside = (x[:, 0] > 0) & (x[:, 1] > 3)
@@ -172,10 +174,10 @@ def test_the_exact_divergence_is_zero_for_the_truth_and_positive_otherwise():
         def forward(self, x):
             return swiss_roll.log_density(x, 0.5)
 
-    exact = ebm.Exact(0.5)
-    assert exact.kl(Truth())["kl_nats"] == pytest.approx(0, abs=1e-6)
+    exact = roll_evaluation.ExactKL(0.5)
+    assert exact(Truth())["kl_nats"] == pytest.approx(0, abs=1e-6)
     torch.manual_seed(0)
-    assert exact.kl(ebm.LogDensity())["kl_nats"] > 0.5
+    assert exact(ebm.LogDensity())["kl_nats"] > 0.5
 
 
 @pytest.mark.parametrize("noise", [0.0, -1.0, float("nan"), 1e-9])

@@ -28,7 +28,7 @@ def fit(path, steps, *, seed=0, fail_at=None, at=None, signalled=None, **keyword
         loss = (model(torch.randn(8, 4)) - 1).square().mean()
         return {"loss": loss * (torch.nan if step == fail_at else 1.0)}
 
-    state = resume.State(path, **{"identity": {"width": 3}, **keywords})
+    state = resume.State(path, **{"key": {"width": 3}, **keywords})
     history = training.train(model, loss_terms, optimizer, steps=steps, seed=seed, state=state)
     return model.state_dict(), history
 
@@ -74,10 +74,10 @@ def test_resume_refuses_another_training_and_nothing(tmp_path):
         fit(tmp_path / "a.pt", 5, resume=True)
     fit(tmp_path / "a.pt", 5)
     with pytest.raises(InputError, match="width = 3, not 4"):
-        fit(tmp_path / "a.pt", 5, resume=True, identity={"width": 4})
+        fit(tmp_path / "a.pt", 5, resume=True, key={"width": 4})
     torch.save({"exercise": "unfinished training"}, tmp_path / "a.resume.pt")
     with pytest.raises(InputError, match="damaged"):
-        fit(tmp_path / "a.pt", 5, resume=True, identity={})
+        fit(tmp_path / "a.pt", 5, resume=True, key={})
 
 
 def test_a_number_that_is_not_finite_stops_with_the_step(tmp_path):
@@ -150,9 +150,9 @@ def test_ex_1b_stopped_and_killed_in_mid_epoch_resumes_to_the_same_weights(tmp_p
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc only")
 def test_freed_memory_is_kept_and_numbers_stay(tmp_path):
-    code = "import sys, torch; from common import runtime; {}; torch.manual_seed(0); "
+    code = "import sys, torch; from common.runtime import device; {}; torch.manual_seed(0); "
     code += "torch.set_num_threads(1); x = torch.randn(512, 512); print([float((x @ x).sum()), "
     code += "float(torch.nn.functional.silu(x).sum())])"
     outputs = [run_script(["-c", code.format(first)], tmp_path).stdout
-               for first in ("pass", "assert runtime.keep_freed_memory()")]  # fmt: skip
+               for first in ("pass", "assert device.keep_freed_memory()")]  # fmt: skip
     assert outputs[0] and outputs[0] == outputs[1]

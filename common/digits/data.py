@@ -86,8 +86,9 @@ def read(root: Path) -> Digits:
 
 def _idx(path: Path, dimensions: int) -> torch.Tensor:
     """Read an idx file of bytes with torchvision: (n, ...) uint8."""
+    reader = torchvision_mnist()
     try:
-        found = _torchvision_mnist().read_sn3_pascalvincent_tensor(str(path))
+        found = reader.read_sn3_pascalvincent_tensor(str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (AssertionError, IndexError, KeyError, RuntimeError, ValueError) as error:
@@ -107,7 +108,7 @@ def _damaged(path, what):
     return InputError(f"{path} is truncated or damaged ({what}): delete it and download again")
 
 
-def _torchvision_mnist():
+def torchvision_mnist():
     """Return the module torchvision.datasets.mnist, also where only torch is a CPU build.
 
     The CUDA wheel of torchvision registers fake kernels for two operators that its compiled part
@@ -125,7 +126,7 @@ def _torchvision_mnist():
         _guard = torch.library.Library("torchvision", "DEF")
         _guard.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _guard.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _torchvision_mnist.guard = _guard  # the schemas live as long as this object
+        torchvision_mnist.guard = _guard  # the schemas live as long as this object
         from torchvision.datasets import mnist
     return mnist
 
@@ -140,7 +141,7 @@ def _download(root: Path) -> bool:
         with files.exclusive(target), _patience(seconds=15):
             if not has_files(root):
                 with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
-                    _torchvision_mnist().MNIST(root=temporary, train=True, download=True)
+                    torchvision_mnist().MNIST(root=temporary, train=True, download=True)
                     for name in RAW:
                         os.replace(Path(temporary) / "MNIST" / "raw" / name, target / name)
         return True

@@ -77,7 +77,8 @@ def finish(arguments, folder: Path) -> None:
 def check_whole(folder: Path) -> None:
     """Read every file below `folder` that has its final name; raise for one that is not whole."""
     for path in [p for p in folder.rglob("*") if p.is_file()]:
-        if any(part.endswith(".tmp") for part in path.relative_to(folder).parts):
+        parts = path.relative_to(folder).parts
+        if path.name == ".lock" or any(part.endswith(".tmp") for part in parts):
             continue
         if path.suffix == ".pt":
             checkpoints.check_archive(path)
