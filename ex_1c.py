@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import plots
 from common.digits import figures
 from common.digits import model as digit_model
 from common.runtime import results, script
@@ -37,7 +36,6 @@ class Settings(Common):
     samples: int = option(1, "versions of each number, a row each", minimum=1, maximum=1000)
     temperature: float = option(1.0, "spread of z; 1 is p(z|y)", minimum=0.0, maximum=10.0)
     white: bool = option(False, "black digits on white instead of white on black")
-    show: bool = option(False, "also open the picture in a window")
     examples: bool = option(False, "write the labelled sheet: [0, 2], and all ten digits")
 
 
@@ -98,8 +96,6 @@ def main(argv=None) -> dict:
     for path, figure in pictures.items():
         print(results.save_figure(path, figure))
     metrics = examples(settings, device) if settings.examples else {}
-    if settings.show:
-        plots.show(pictures.values())
     return {"files": [str(path) for path in pictures], **metrics}
 
 

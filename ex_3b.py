@@ -131,7 +131,7 @@ def main(argv=None) -> dict:
     better, better_shown = better_samplers(settings, noise, truth)
 
     title = f"{content['source']}; x₀ ~ N(0, 3² I), T = {settings.steps}, {settings.chains} chains"
-    title += f"; floor SW2 {floor['sw2']['mean']:.2f}"
+    title += f"\ntwo true sets: SW2 {floor['sw2']['mean']:.2f}"
     points = swiss_roll.sample(2000, noise, 999).numpy()
     where = torch.cartesian_prod(*[torch.linspace(-15, 15, 25)] * 2)
     fields = {"truth": swiss_roll.score(where, noise)}
@@ -139,7 +139,9 @@ def main(argv=None) -> dict:
     drawn = {
         "ex_3b": figures.panels(shown, points, title),
         "ex_3b_time": figures.over_time(over_time, floor, where, fields, title),
-        "ex_3b_better": figures.panels(better_shown, points, f"better samplers; {title}"),
+        "ex_3b_better": figures.panels(
+            better_shown, points, f"as many gradients, better samplers: {title}"
+        ),
     }
     metrics = {"table": {"floor": floor} | table | better, "source": content["source"]}
     metrics |= {"chains": settings.chains, "steps": settings.steps, "repeats": settings.repeats}

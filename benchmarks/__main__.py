@@ -4,9 +4,9 @@
     python -m benchmarks chains         runs one, or several
     python -m benchmarks all            runs all that end in a ratio
 
-Writes benchmarks/results.json (an entry for each comparison, kept until it is measured again) and
-benchmarks/results.png.  Both sides run by turns, at least five times; a ratio is the median over
-the rounds with the least and the greatest.  Some need packages: requirements-bench.txt.
+Writes benchmarks/results.json: an entry for each comparison, kept until it is measured again.
+Both sides run by turns, at least five times; a ratio is the median over the rounds with the least
+and the greatest.  Chains need requirements-bench.txt.
 """
 
 import importlib
@@ -14,17 +14,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import report
-from common.runtime import results, script
+from common.runtime import script
 from common.runtime.device import available_cores, hardware
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse
 
 NAMES = {  # module of the package: what it compares
-    "epoch": "an epoch of the dense conditional VAE: usual loop, this project, products alone",
+    "epoch": "an epoch of ex_1b.py: usual loop, this project, products alone",
     "chains": "1000 Langevin chains: torchebm, this project, products alone",
     "magnification": "a magnification map at equal error: direct sum over stars, this project",
     "scaling": "growth with the size of the work, the start of the scripts, torchrun",
-    "importance": "the importance-weighted bound: loop over samples, this project",
 }
 
 
@@ -43,10 +42,8 @@ def compare(name: str, settings) -> dict:
     entry |= {"hardware": hardware(device), "smoke": settings.smoke}
     entry["cores"] = available_cores()
     folder = Path(settings.out_dir) / "benchmarks"
-    everything = report.merge(folder / "results.json", name, entry)
-    results.save_figure(folder / "results.png", report.figure(everything))
-    for row in entry["rows"]:
-        print(report.line(row), flush=True)
+    report.merge(folder / "results.json", name, entry)
+    print(*report.table({name: entry}), sep="\n", flush=True)
     print(f"{folder / 'results.json'}: {name}; {entry['hardware']}", flush=True)
     return entry
 
@@ -62,17 +59,7 @@ def main(argv=None) -> dict:
     for name in names:
         if name not in NAMES:
             raise InputError(f"{name!r} is not a comparison: choose from {', '.join(NAMES)}")
-    done, missing = {}, []
-    for name in names:
-        try:
-            done[name] = compare(name, settings)
-        except InputError as error:  # a package or data set that is not here
-            if len(names) == 1:
-                raise
-            missing.append(f"{name}: {error}")
-    if missing:
-        raise InputError("; ".join(missing))
-    return done
+    return {name: compare(name, settings) for name in names}
 
 
 if __name__ == "__main__":

@@ -25,19 +25,17 @@ from common import cvae, swiss_roll, training
 from common.digits import classifier
 from common.digits import data as digit_data
 from common.digits import evaluation as digit_evaluation
-from common.digits import model as digit_model
 from common.light_curves import data as curve_data
 from common.light_curves import evaluation as curve_evaluation
 from common.light_curves import model as curve_model
 from common.light_curves import reference, simulation
-from common.runtime import files, results, script
+from common.runtime import results, script
 from common.runtime.device import pick_device
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse, resume_key
 from common.swiss_roll import evaluation as roll_evaluation
 
 WIDE = (0.01, 0.03)  # R_E, sources added to the training set of 2(b) in one row
-TEMPERATURES = (1.0, 0.95, 0.9, 0.85)
 FULL, SHORT = {"epochs": ex_1b.Settings.epochs}, {"epochs": 4}
 AVERAGED = {"beta": 784 / 24}  # BCE averaged over 784 pixels + KL averaged over 24 latents
 ROWS_1B = {
@@ -107,7 +105,7 @@ def rows_of(path, settings, rows, base, measure, more, extra=(), describe=lambda
 
 
 def ex_1b_ablation(settings, path: Path) -> dict:
-    """Measure -ELBO and quality of samples of each row, and the shipped model's temperatures."""
+    """Measure -ELBO and quality of samples of each row."""
     data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
     if not (data.source == digit_data.MNIST or settings.smoke):
         raise InputError("the table is one of MNIST: set --data-dir or MNIST_ROOT")
@@ -132,21 +130,7 @@ def ex_1b_ablation(settings, path: Path) -> dict:
     table["rows"] = rows_of(
         path, settings, rows, ex_1b.Settings(), measure, table, extra=["bfloat16"]
     )
-    return table | {"temperatures": temperatures(data, reader)}
-
-
-def temperatures(data, reader) -> dict:
-    """Sample the shipped model with less spread than p(z|y), with three seeds each."""
-    model, _ = digit_model.load()
-    train = [data.train_images[:10_000], data.train_labels[:10_000]]
-    train = digit_data.Digits(*(train * 2), "train")
-    found = {"checkpoint_sha256": files.sha256(files.ROOT / digit_model.NAME)}
-    for t in TEMPERATURES:
-        runs = [digit_evaluation.sample_quality(model, reader, data, s, t) for s in range(3)]
-        fits = [digit_evaluation.sample_quality(model, reader, train, s, t) for s in range(3)]
-        row = {name: [run[name] for run in runs] for name in ("agreement", "fd", "fd_floor")}
-        found[f"{t}"] = row | {"fd_train": [fit["fd"] for fit in fits]}
-    return found
+    return table
 
 
 def course(train: dict, settings, device):

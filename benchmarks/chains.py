@@ -1,12 +1,11 @@
 """1000 chains, 1000 unadjusted Langevin steps: torchebm's LangevinDynamics against this project's.
 
 Both do x + eps grad f(x) + sqrt(2 eps) z with the same network f (3 x 64 units).  torchebm takes
-the gradient of the energy -f by autograd; `Energy.value_and_gradient` has it written out.
+the gradient of the energy -f by autograd; `LogDensity.score` has it written out.
 """
 
 import torch
 
-from benchmarks.products import one_step
 from benchmarks.timing import alternate, need, ratios, row
 from common import ebm, langevin
 
@@ -47,8 +46,16 @@ def disagreement(samplers, x, steps: int) -> float:
 
 def products_alone(chains: int, steps: int, width: int, device):
     """Return a function that does the matrix products of `steps` values and gradients of f."""
-    shapes = [(2, width, True), (width, width, True), (width, width, True), (width, 1, True)]
-    step, _ = one_step(shapes, chains, torch.float32, device, weights=False)
+    sizes = [(2, width), (width, width), (width, width), (width, 1)]
+    weights = [torch.randn(o, i, device=device) for i, o in sizes]
+    inputs = [torch.randn(chains, i, device=device) for i, _ in sizes]
+    outputs = [torch.randn(chains, o, device=device) for _, o in sizes]
+
+    def step():
+        for x, w, g in zip(inputs, weights, outputs, strict=True):
+            torch.nn.functional.linear(x, w)  # forwards
+            torch.mm(g, w)  # the gradient, backwards
+
     return lambda: [step() for _ in range(steps)]
 
 

@@ -1,31 +1,29 @@
 """How time grows with the size of the work, how fast the scripts start, what torchrun costs.
 
-Growth: seconds (median of three after one that warms up) and peak memory of each size in a process
-of its own; the exponent is that of the larger half of the sizes, and 1 means in proportion.
+Growth: seconds of each size, the median of three after one that warms up; the exponent is that of
+the larger half of the sizes, and 1 means in proportion.
 Start: a fresh Python that draws, against one that imports torch and matplotlib.
 torchrun: an epoch of ex_1b.py in 2 processes of one thread against 1 process of two.
 """
 
-import concurrent.futures
-import json
-import multiprocessing
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks import dense
+import ex_1b
+from benchmarks.epoch import loss_of
 from benchmarks.timing import alternate, ratios, row
 from common import ebm, langevin
+from common.digits import data as digit_data
+from common.digits import model as digit_model
 from common.light_curves import microlensing
-from common.runtime import files
+from common.runtime import files, script
 from common.runtime.errors import InputError
 
 AXES = {  # what grows: (smoke sizes, sizes, the size that the exercises use)
@@ -40,13 +38,13 @@ AXES = {  # what grows: (smoke sizes, sizes, the size that the exercises use)
 def work_of(axis: str, size: int):
     """Return a function that does the work of `axis` once, of size `size`."""
     if axis == "digits a batch":
-        model = dense.build()
+        model = digit_model.build(**digit_model.architecture(ex_1b.Settings()))
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
         x, y = (torch.rand(size, 784) < 0.2).float(), torch.arange(size) % 10
 
         def step():
             optimizer.zero_grad()
-            dense.loss_of(model, x, y).backward()
+            loss_of(model, x, y).backward()
             optimizer.step()
 
         return step
@@ -63,34 +61,23 @@ def work_of(axis: str, size: int):
     return lambda: langevin.langevin(x, model.score, 0.01, 20)
 
 
-def one(axis: str, size: int, threads: int) -> tuple[float, float]:
-    """Return (seconds, peak memory of this process in MB) of one size."""
-    torch.set_num_threads(threads)
-    work, times = work_of(axis, size), []
-    for _ in range(4):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[1:]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def exponent(sizes, values) -> float:
     """Return b of values ~ sizes^b over the larger half of the sizes."""
     half = len(sizes) // 2
     return float(np.polyfit(np.log(sizes[half:]), np.log(values[half:]), 1)[0])
 
 
-def growth(settings, threads: int) -> dict:
-    """Measure every size of every axis in a fresh process: {axis: {"sizes", "seconds", ...}}."""
-    found, spawn = {}, multiprocessing.get_context("spawn")
-    each = None if settings.smoke else 1  # a fresh process for each size, for its own peak
-    with concurrent.futures.ProcessPoolExecutor(1, spawn, max_tasks_per_child=each) as pool:
-        for axis, (small, large, used) in AXES.items():
-            sizes = small if settings.smoke else large
-            pairs = [pool.submit(one, axis, size, threads).result() for size in sizes]
-            seconds, memory = zip(*pairs, strict=True)
-            found[axis] = {"sizes": sizes, "seconds": seconds, "peak_mb": memory, "used": used}
-            found[axis]["exponent_seconds"] = exponent(sizes, seconds)
+def growth(settings) -> dict:
+    """Measure every size of every axis: {axis: {"sizes", "seconds", "exponent_seconds"}}."""
+    found = {}
+    for axis, (small, large, used) in AXES.items():
+        sizes = small if settings.smoke else large
+        seconds = []
+        for size in sizes:
+            times = alternate({"work": work_of(axis, size)}, 3)["work"]
+            seconds.append(statistics.median(times))
+        found[axis] = {"sizes": sizes, "seconds": seconds, "used": used}
+        found[axis]["exponent_seconds"] = exponent(sizes, seconds)
     return found
 
 
@@ -104,20 +91,25 @@ def run(command, **environment) -> str:
     return done.stdout
 
 
-def epoch(processes: int, settings, out: str) -> float:
-    """Return the seconds of training of one epoch of ex_1b.py in so many processes."""
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*(launch if processes > 1 else []), "ex_1b.py", "--out-dir", out, "--force"]
-    command += ["--threads", 2 // processes, "--epochs", 1, "--nll-samples", 1, "--nll-every", 100]
-    command += ["--smoke"] if settings.smoke else []
-    command += ["--data-dir", Path(settings.data_dir).resolve()] if settings.data_dir else []
-    run(command)
-    return json.loads(Path(out, "figures/ex_1b.json").read_text())["training_seconds"]
+def train(threads: int, smoke: bool, data_dir: str) -> float:
+    """Train ex_1b.py's network for an epoch, in each of torchrun's processes; return the seconds."""
+    size = dict(width=32, channels=8, latent=4, components=2, batch=100) if smoke else {}
+    settings = ex_1b.Settings(epochs=1, threads=threads, device="cpu", **size)
+    device, data = script.start(settings), digit_data.load(data_dir, 1500 if smoke else None)
+    return ex_1b.fit(data, settings, device)[1]["seconds"]
+
+
+def epoch(processes: int, settings) -> float:
+    """Return the seconds of `train` in so many processes of 2 / `processes` threads."""
+    launch = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    root = str(Path(settings.data_dir).resolve()) if settings.data_dir else ""
+    more = [2 // processes, int(settings.smoke), root]
+    return float(run(["-m", *(launch if processes > 1 else []), "benchmarks.scaling", *more]))
 
 
 def measure(settings, device) -> dict:
     """Measure growth, start and torchrun."""
-    found = growth(settings, torch.get_num_threads())
+    found = growth(settings)
     rows = [row(axis, "its size", [entry["exponent_seconds"]], unit="exponent of seconds")
             for axis, entry in found.items()]  # fmt: skip
     with tempfile.TemporaryDirectory() as out:
@@ -130,7 +122,11 @@ def measure(settings, device) -> dict:
             more = [a - b for a, b in zip(seconds[name], seconds["bare"], strict=True)]
             rows.append(row(f"python {name}", "import torch, matplotlib", more, 1.0,
                             at_least=False, unit="s more"))  # fmt: skip
-        times = {n: [epoch(n, settings, out) for _ in range(settings.repeats)] for n in (1, 2)}
+        times = {n: [epoch(n, settings) for _ in range(settings.repeats)] for n in (1, 2)}
     rows.append(row("2 processes x 1 thread, ex_1b", "1 process x 2 threads",
                     ratios(times[1], times[2]), unit="of its speed"))  # fmt: skip
     return {"rows": rows, "growth": found, "seconds": seconds, "epoch_seconds": times}
+
+
+if __name__ == "__main__":
+    print(train(int(sys.argv[1]), sys.argv[2] == "1", sys.argv[3]))

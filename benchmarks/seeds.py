@@ -57,15 +57,11 @@ def numbers(metrics: dict, prefix: str = "") -> dict:
 
 def summary(runs: dict) -> dict:
     """Return {"mean": {...}, "std": {...}} over the seeds {seed: numbers}, sample deviation."""
-    names = set.intersection(*(set(run) for run in runs.values()))
-    columns = {name: [run[name] for run in runs.values()] for name in sorted(names)}
-    return {
-        "mean": {name: statistics.mean(column) for name, column in columns.items()},
-        "std": {
-            name: statistics.stdev(column) if len(column) > 1 else 0.0
-            for name, column in columns.items()
-        },
-    }
+    names = sorted(set.intersection(*(set(run) for run in runs.values())))
+    columns = {name: [run[name] for run in runs.values()] for name in names}
+    several = len(runs) > 1
+    std = {name: statistics.stdev(c) if several else 0.0 for name, c in columns.items()}
+    return {"mean": {name: statistics.mean(c) for name, c in columns.items()}, "std": std}
 
 
 def trained(exercise: str, arguments: list, seed: int, folder: Path, settings) -> dict:

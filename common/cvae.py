@@ -82,24 +82,20 @@ def elbo_terms(model: CVAE, x: torch.Tensor, y: torch.Tensor, log_likelihood=Non
 
 
 @torch.no_grad()
-def importance_weighted_nll(model, x, y, samples, rows=1000, bfloat16=False) -> torch.Tensor:
+def importance_weighted_nll(model, x, y, samples, rows=1000) -> torch.Tensor:
     """Return -log 1/K sum_k p(x|z_k,y) p(z_k|y) / q(z_k|x,y), z_k ~ q, K = samples: (n,) nats.
 
     An upper bound on -log p(x|y) in expectation, tighter with each sample (Burda, Grosse &
     Salakhutdinov 2016, eq. 8).  Memory: `rows` decoded images at a time, whatever n and K are.
-    bfloat16: whether to decode in it, where that is fast; z is the same then.
     """
     mu, logvar = model.encode(x, y)
     log_sum = torch.full((len(x),), -math.inf, device=x.device)
-    with autocast(x.device, bfloat16):  # here: the weights are rounded once
-        for i, one in enumerate(y.split(1)):
-            for k in [rows] * (samples // rows) + [samples % rows] * (samples % rows > 0):
-                m, v = mu[i].expand(k, -1), logvar[i].expand(k, -1)
-                z = reparameterise(m, v)  # (k, latent)
-                logits = model.decode(z, one.expand(k))  # (k, pixels)
-                with torch.autocast(x.device.type, enabled=False):
-                    log_p = logits @ x[i] - F.softplus(logits).sum(1)  # x l - log(1 + exp l)
-                    log_p = log_p + model.prior.log_prob(z, one)
-                log_w = log_p - gaussian_log_density(z, m, v)
-                log_sum[i] = torch.logaddexp(log_sum[i], log_w.logsumexp(0))
+    for i, one in enumerate(y.split(1)):
+        for k in [rows] * (samples // rows) + [samples % rows] * (samples % rows > 0):
+            m, v = mu[i].expand(k, -1), logvar[i].expand(k, -1)
+            z = reparameterise(m, v)  # (k, latent)
+            logits = model.decode(z, one.expand(k))  # (k, pixels)
+            log_p = logits @ x[i] - F.softplus(logits).sum(1)  # x l - log(1 + exp l)
+            log_w = log_p + model.prior.log_prob(z, one) - gaussian_log_density(z, m, v)
+            log_sum[i] = torch.logaddexp(log_sum[i], log_w.logsumexp(0))
     return math.log(samples) - log_sum

@@ -8,19 +8,10 @@ import pytest
 import torch
 from conftest import ROOT, run_script
 
-from benchmarks import (
-    chains,
-    dense,
-    importance,
-    magnification,
-    report,
-    scaling,
-    timing,
-)
+from benchmarks import chains, epoch, magnification, report, scaling, timing
 from benchmarks.__main__ import NAMES
 from common import ebm
 from common.digits import data as digit_data
-from common.digits import model as digit_model
 from common.light_curves import microlensing, ray_shooting
 from common.runtime.errors import InputError
 
@@ -44,7 +35,6 @@ def test_every_comparison_runs_in_smoke_size(name, tmp_path):
     for row in found["rows"]:
         value = row["value"]
         assert value["min"] <= value["median"] <= value["max"] and value["repeats"] >= 1
-    assert (tmp_path / "smoke/benchmarks/results.png").stat().st_size > 0
 
 
 def test_every_module_that_measures_is_listed():
@@ -83,7 +73,7 @@ def test_results_are_merged_and_damage_is_named(tmp_path):
     report.merge(path, "one", {"rows": [row]})
     everything = report.merge(path, "two", {"rows": [row | {"at_least": False}]})
     assert set(everything) == set(json.loads(path.read_text())) == {"one", "two"}
-    assert report.figure(everything).axes
+    assert len(report.table(everything)) == 2
     path.write_text("{")
     with pytest.raises(InputError, match="damaged"):
         report.merge(path, "one", {})
@@ -98,24 +88,9 @@ def test_torchebm_does_the_same_steps():
     assert chains.disagreement(both, 3 * torch.randn(20, 2), 20) < 1e-4
 
 
-def test_the_loop_over_samples_gives_the_same_bound():
-    """The same random numbers: equal to 1e-2 nats of about 80, what float32 keeps."""
-    data, (model, _) = digit_data.bundled(), digit_model.load()
-    x, y = (data.test_images[:3] > 127).float().flatten(1), data.test_labels[:3]
-    with torch.no_grad():
-        assert importance.disagreement(model, x, y, 20) < 1e-2
-
-
-def test_both_training_loops_minimise_the_same_loss():
-    """The same weights and batch: float32 equal, bfloat16 products within a thousandth."""
-    model, data = dense.build(), digit_data.bundled()
-    x, y = (data.train_images[:64] > 127).float().flatten(1), data.train_labels[:64]
-    losses = []
-    for model.bfloat16 in (False, True):
-        torch.manual_seed(1)
-        losses.append(dense.loss_of(model, x, y).item())
-    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
-    image, label = dense.as_torchvision(data)[5]
+def test_both_training_loops_see_the_same_digits():
+    data = digit_data.bundled()
+    image, label = epoch.as_torchvision(data)[5]
     assert torch.equal(image[0], data.train_images[5] / 255) and label == data.train_labels[5]
 
 

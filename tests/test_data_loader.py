@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import data_loader
 
@@ -117,45 +115,11 @@ def test_missing_and_binary_files_are_named(folder):
         data_loader.dataloader(folder / "nowhere")
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data())
-def test_damage_gives_an_error_with_a_line_or_numbers_that_are_there(folder, data):
-    path = folder / data.draw(st.sampled_from(["labels.dat", "12345/05.dat"]))
-    whole = path.read_bytes()
-    start = data.draw(st.integers(0, len(whole)))
-    end = data.draw(st.integers(start, min(len(whole), start + 50)))
-    damaged = whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:]
-    try:
-        path.write_bytes(damaged)
-        try:
-            x, _ = data_loader.dataloader(folder)
-        except ValueError as error:
-            assert "dat" in str(error) and "line" in str(error)
-        else:
-            assert all(c.shape[1] == 300 and np.isfinite(c).all() for c in x.values())
-    finally:
-        path.write_bytes(whole)
-
-
-@pytest.mark.parametrize("decimals", [1, 3, 6, 9])
-def test_the_fast_reader_gives_the_very_numbers_of_float(tmp_path, decimals):
-    """All bits, for numbers of one to five digits before the point."""
-    random = np.random.default_rng(decimals)
-    rows = 10 ** random.uniform(-4, 5, (40, 300)) * (1 - 1e-6)
+@pytest.mark.parametrize("decimals", [1, 6, 17])
+def test_the_numbers_are_those_of_float(tmp_path, decimals):
+    """All bits."""
+    rows = 10 ** np.random.default_rng(decimals).uniform(-4, 5, (40, 300))
     lines = [[f"{value:.{decimals}f}" for value in row] for row in rows]
-    text = "\n".join(",".join(row) for row in lines)
-    (tmp_path / "a.dat").write_text(text)
-    assert data_loader._plain_decimals(text.encode()) is not None
+    (tmp_path / "a.dat").write_text("\n".join(",".join(row) for row in lines))
     found = data_loader.read_curves(tmp_path / "a.dat")
     assert np.array_equal(found, [[float(word) for word in row] for row in lines])
-
-
-@pytest.mark.parametrize(
-    "odd", ["1e0", "+1.0", " 1.0", "1.", ".5", "1", "-0.0", "123456.0", "1.0;"]
-)
-def test_the_fast_reader_leaves_what_it_does_not_know_to_the_other(odd):
-    assert data_loader._plain_decimals(",".join(["1.0"] * 299 + [odd]).encode()) is None
-    assert data_loader._plain_decimals(",".join(["1.0"] * 299).encode()) is None
-    assert data_loader._plain_decimals(b"") is None

@@ -14,8 +14,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FOUND = re.findall(r"^(?:\$ )?(python [^#\n]+)|`(python (?:-m )?[^`]+)`", README, re.MULTILINE)
 COMMANDS = sorted({(line or quoted).strip() for line, quoted in FOUND})
 # Tested elsewhere: --resume (test_training), the benchmarks' own sizes, and each script without
-# arguments (test_scripts); --show needs a display.
-SKIPPED = ("--resume", "--show", "benchmarks")
+# arguments (test_scripts).
+SKIPPED = ("--resume", "benchmarks")
 TO_RUN = [c for c in COMMANDS if len(c.split()) > 2 and not any(s in c for s in SKIPPED)]
 
 

@@ -175,16 +175,6 @@ def test_other_numbers_give_another_report(copy):
     assert "77.13" in pages[0].extract_text() or "77.12" in pages[0].extract_text()
 
 
-def test_the_spread_over_training_seeds_is_shown(copy):
-    path = copy / "figures/ex_3a_ablation.json"
-    content = json.loads(path.read_text())
-    content["over_seeds"]["cd"]["kl_nats"] |= {"mean": 0.123, "std": 0.0456}
-    path.write_text(json.dumps(content))
-    pages = pypdf.PdfReader(io.BytesIO(build.compiled())).pages
-    text = " ".join(" ".join(page.extract_text() for page in pages).split())
-    assert "cd 0.123 ± 0.046" in text
-
-
 def test_other_models_and_data_make_a_report_too(copy):
     """Dense networks, the prior N(0, I), light curves without a second field, no short-run rows."""
     changed = {name: json.loads((copy / f"figures/{name}.json").read_text())
@@ -200,20 +190,6 @@ def test_other_models_and_data_make_a_report_too(copy):
     pages = pypdf.PdfReader(io.BytesIO(build.compiled())).pages
     text = " ".join(" ".join(page.extract_text() for page in pages).split())
     assert "mine/labels.dat" in text and "1490" not in text and "39.70" not in text
-
-
-def test_training_anew_needs_no_comparisons(copy, text):
-    """The temperatures in the ablation are of the shipped model: left out for another one."""
-    with (copy / "checkpoints/ex_1b.pt").open("ab") as file:
-        file.write(b"trained anew")
-    for name in ("ex_1b", "ex_1c"):
-        path = copy / f"figures/{name}.json"
-        stamp = files.sha256(copy / "checkpoints/ex_1b.pt")
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"checkpoint_sha256": stamp}))
-    pages = pypdf.PdfReader(io.BytesIO(build.compiled())).pages
-    other = " ".join(" ".join(page.extract_text() for page in pages).split())
-    shown = "three sampling seeds"
-    assert shown in text and shown not in other and "FD is" in other
 
 
 @pytest.mark.parametrize("method, called", [("cd", "cd"), ("jump", "jump"), ("short-run", "short")])

@@ -68,37 +68,35 @@ MODULES = {
     "common.light_curves": "data/labels.dat",
     "common.digits.classifier": "checkpoints/judge.pt",
 }
-NAMED = {
-    "benchmarks.ablations": ["ex_1b", "ex_2b", "ex_3a"],
-    "benchmarks.seeds": ["ex_2b"],
-}
 
 
-@pytest.mark.parametrize(("module", "name"), [(m, n) for m, names in NAMED.items() for n in names])
-def test_ablations_and_seeds_run_in_smoke_size_and_keep_what_is_done(module, name, tmp_path):
-    """Three seeds: the first two are kept from the first run, bit for bit."""
-    arguments = ["-m", module, name, "--smoke", "--scratch", "s", "--threads", "1"]
-    if module == "benchmarks.ablations":
-        arguments.remove("--scratch")
-        arguments.remove("s")
-    done = run_script(arguments, tmp_path)
+@pytest.mark.parametrize("exercise", ["ex_1b", "ex_2b", "ex_3a"])
+def test_ablations_run_in_smoke_size(exercise, tmp_path):
+    done = run_script(
+        ["-m", "benchmarks.ablations", exercise, "--smoke", "--threads", "1"], tmp_path
+    )
     assert done.returncode == 0, done.stderr
-    kind = module.removeprefix("benchmarks.").removesuffix("s")
-    path = tmp_path / f"smoke/figures/{name}_{kind if kind == 'ablation' else 'seeds'}.json"
-    first = json.loads(path.read_text())
-    if kind == "ablation":
-        assert first["rows"]
-        return
-    variant = "cd" if name == "ex_3a" else name
-    done = run_script([*arguments, "--seeds", "0", "1", "2"], tmp_path)
-    second = json.loads(path.read_text())[variant]
-    assert list(second["seeds"]) == ["0", "1", "2"]
-    assert {k: second["seeds"][k] for k in "01"} == first[variant]["seeds"]
-    bound = [run["kl_nats" if name == "ex_3a" else "test.negative_elbo_nats"]
-             for run in second["seeds"].values()]  # fmt: skip
-    key = "kl_nats" if name == "ex_3a" else "test.negative_elbo_nats"
-    assert second["mean"][key] == pytest.approx(statistics.mean(bound), rel=1e-4)
-    assert second["std"][key] == pytest.approx(statistics.stdev(bound), rel=1e-4)
+    assert json.loads((tmp_path / f"smoke/figures/{exercise}_ablation.json").read_text())["rows"]
+
+
+def test_seeds_are_trained_once_and_summed_up(tmp_path):
+    """Two seeds, then three: the first two are kept as they are."""
+    arguments = ["-m", "benchmarks.seeds", "ex_2b", "--smoke", "--scratch", "s", "--threads", "1"]
+    tables = []
+    for seeds in ([], ["--seeds", "0", "1", "2"]):
+        done = run_script([*arguments, *seeds], tmp_path)
+        assert done.returncode == 0, done.stderr
+        tables.append(
+            json.loads((tmp_path / "smoke/figures/ex_2b_seeds.json").read_text())["ex_2b"]
+        )
+    first, second = tables
+    assert [*first["seeds"]] == ["0", "1"] and [*second["seeds"]] == ["0", "1", "2"]
+    assert first["seeds"].items() <= second["seeds"].items()
+    key = "test.negative_elbo_nats"
+    values = [run[key] for run in second["seeds"].values()]
+    assert len(set(values)) == 3
+    assert second["mean"][key] == pytest.approx(statistics.mean(values), rel=1e-4)
+    assert second["std"][key] == pytest.approx(statistics.stdev(values), rel=1e-4)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -2,10 +2,7 @@
 
 import os
 import platform
-import re
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -95,57 +92,6 @@ def test_batches_are_permutations_and_independent_of_history():
 def test_step_seeds_differ():
     seeds = {seeding.step_seed(seed, step) for seed in range(50) for step in range(-50, 50)}
     assert len(seeds) == 5000 and all(0 <= seed < 2**63 for seed in seeds)
-
-
-LONG = ["--smoke", "--epochs", "60", "--threads", "1"]
-
-
-def start(folder, *more):
-    """Start ex_1b.py in the background, without MNIST."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MNIST_ROOT": str(folder)}
-    command = [sys.executable, ROOT / "ex_1b.py", *LONG, "--out-dir", folder, *more]
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-def wait_for_steps(process, least):
-    """Read the progress bar until `least` steps are done; return the step."""
-    shown = ""
-    while character := process.stderr.read(1):
-        shown += character
-        found = re.findall(r" (\d+)/900 \[", shown) if character == "s" else []
-        if found and int(found[-1]) >= least:
-            return int(found[-1])
-    raise AssertionError(f"ended early: {shown[-500:]}")
-
-
-def test_ex_1b_stopped_and_killed_in_mid_epoch_resumes_to_the_same_weights(tmp_path):
-    """SIGTERM keeps the state and gives status 143; SIGKILL loses nothing that was saved."""
-    done = run_script([ROOT / "ex_1b.py", *LONG, "--out-dir", "whole"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    cut, step = tmp_path / "cut", 0
-    for end, more in ((signal.SIGTERM, []), (signal.SIGKILL, ["--resume"])):
-        process = start(cut, *more)
-        try:
-            step = wait_for_steps(process, step + 100)
-            process.send_signal(end)
-            assert process.wait(60) == (143 if end == signal.SIGTERM else -signal.SIGKILL)
-        finally:
-            process.kill()
-            process.stderr.close()
-        assert (cut / "checkpoints/ex_1b.resume.pt").exists()
-        assert not (cut / "checkpoints/ex_1b.pt").exists()
-    done = run_script([ROOT / "ex_1b.py", *LONG, "--out-dir", cut, "--resume"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    whole, resumed = (
-        torch.load(tmp_path / folder / "checkpoints/ex_1b.pt", weights_only=True)["weights"]
-        for folder in ("whole", "cut")
-    )
-    assert whole.keys() == resumed.keys()
-    for key, value in whole.items():
-        assert torch.equal(value, resumed[key]), key
-    assert not list(cut.rglob("*.tmp")) and not list(cut.rglob("*.resume.pt"))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc only")

@@ -127,26 +127,14 @@ def main(argv=None) -> dict:
     """Train the classifier on real digits; write its checkpoint; return its accuracy."""
     settings = parse(Settings, __doc__, argv)
     device = script.start(settings)
-    digits = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
-    classifier = train_classifier(
-        digits.train_images,
-        digits.train_labels,
-        epochs=settings.epochs,
-        seed=settings.seed,
-        device=device,
-    )
-    metrics = {
-        "accuracy_test": accuracy(classifier, digits.test_images, digits.test_labels),
-        "accuracy_train": accuracy(classifier, digits.train_images, digits.train_labels),
-    }
-    content = dict(
-        exercise="judge",
-        weights=classifier.state_dict(),
-        metrics=metrics,
-        settings=dict(epochs=settings.epochs, seed=settings.seed),
-        source=digits.source,
-    )
-    path = checkpoints.save(Path(settings.out_dir) / "checkpoints/judge.pt", content)
+    data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
+    path = Path(settings.out_dir) / "checkpoints/judge.pt"
+    train, recipe = (data.train_images, data.train_labels), {"epochs": settings.epochs}
+    classifier = train_classifier(*train, **recipe, seed=settings.seed, device=device)
+    content = {"exercise": "judge", "weights": classifier.state_dict(), "source": data.source}
+    checkpoints.save(path, content | {"settings": recipe | {"seed": settings.seed}})
+    test = accuracy(classifier, data.test_images, data.test_labels)
+    metrics = {"accuracy_test": test, "accuracy_train": accuracy(classifier, *train)}
     print(f"{path}: {metrics}")
     return metrics
 

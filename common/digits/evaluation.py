@@ -9,7 +9,6 @@ from common import cvae, distances
 from common.digits import data as digit_data
 from common.digits import model as digit_model
 from common.digits.classifier import accuracy, predict, train_classifier
-from common.runtime.device import fast_bfloat16
 from common.runtime.seeding import step_seed
 
 
@@ -67,35 +66,19 @@ def latent_use(model, images, labels, seed: int = 0) -> dict:
     }
 
 
-def nll(model, images, labels, samples: int, seed: int = 0, every: int = 1) -> dict:
+def nll(model, images, labels, samples: int, seed: int = 0) -> dict:
     """Bound -log p(x|y) by `samples` importance samples for each image: nats per digit, float32.
 
     images (n, 28, 28) uint8, binarised once; the standard error is that over images.
-    every: above 1 (up to half the images), and where bfloat16 products are fast, decoding is done
-    in them, and in float32 too for each `every`-th image, with the same z: the mean difference is
-    added, so that the mean estimates that of float32 (multilevel Monte Carlo; Giles 2015), and the
-    error has its share.
     """
-    device, values = next(model.parameters()).device, torch.zeros(2, len(images))
-    fast = 1 < every <= len(images) // 2 and fast_bfloat16(device)
-    for i in tqdm(
-        range(len(images)), desc=f"NLL, {samples} samples", unit="digit", dynamic_ncols=True
-    ):
-        for rounded in (True, False) if fast and i % every == 0 else (fast,):
-            torch.manual_seed(step_seed(seed, i))
-            one = slice(i, i + 1)
-            x, y = digit_data.binarise(images[one].to(device)).flatten(1), labels[one].to(device)
-            bound = cvae.importance_weighted_nll(model, x, y, samples, bfloat16=rounded)
-            values[int(rounded), i] = bound.item()
-    exact, rounded = values
-    found, more = (rounded, (exact - rounded)[::every]) if fast else (exact, torch.zeros(1))
-    counts = {"samples": samples, "images": len(found)}
-    counts |= {"images_in_float32": len(more)} if fast else {}
-    return {
-        "nll_nats": (found.mean() + more.mean()).item(),
-        "standard_error_nats": math.hypot(standard_error(found), standard_error(more)),
-        **counts,
-    }
+    device, found = next(model.parameters()).device, torch.zeros(len(images))
+    bar = tqdm(range(len(images)), f"NLL, {samples} samples", unit="digit", dynamic_ncols=True)
+    for i in bar:
+        torch.manual_seed(step_seed(seed, i))
+        x, y = digit_data.binarise(images[i : i + 1].to(device)).flatten(1), labels[i : i + 1]
+        found[i] = cvae.importance_weighted_nll(model, x, y.to(device), samples).item()
+    nats = {"nll_nats": found.mean().item(), "standard_error_nats": standard_error(found)}
+    return nats | {"samples": samples, "images": len(found)}
 
 
 def standard_error(values: torch.Tensor) -> float:
@@ -187,8 +170,8 @@ def memorisation(model, data: digit_data.Digits, count: int = 1000, seed: int = 
 def measure(model, data: digit_data.Digits, classifier, recipe: dict, settings) -> dict:
     """Return every number of exercise 1(b): likelihood, latents, samples, memorisation.
 
-    classifier, recipe: what `classifier.for_digits` returned.  settings: seed, nll_samples,
-    nll_every.
+    classifier, recipe: what `classifier.for_digits` returned.  settings: has seed and
+    nll_samples.
     """
     seed, test = settings.seed, (data.test_images, data.test_labels)
     bound = elbo(model, *test, seed=seed)
@@ -201,5 +184,5 @@ def measure(model, data: digit_data.Digits, classifier, recipe: dict, settings) 
         "judge": sample_quality(model, classifier, data, seed)
         | classification_accuracy_score(model, classifier, data, recipe, seed),
         "nearest_training_digit": memorisation(model, data, seed=seed),
-        "test_nll": nll(model, *test, settings.nll_samples, seed, settings.nll_every),
+        "test_nll": nll(model, *test, settings.nll_samples, seed),
     }

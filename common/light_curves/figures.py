@@ -3,11 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.plots import DPI
+from common.plots import DPI, GREYS, STYLES
 
 TRACK = "position along the track [samples of 300]"
-GREYS = ("0.0", "0.3", "0.45", "0.6", "0.72")
-STYLES = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)))
 
 
 def training(metrics, pairs):

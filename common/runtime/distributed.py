@@ -60,11 +60,6 @@ def all_reduce(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def barrier() -> None:
-    """Wait until every process has come here."""
-    all_reduce(torch.zeros(1))
-
-
 class _Terms(nn.Module):
     def __init__(self, model, loss_terms):
         super().__init__()

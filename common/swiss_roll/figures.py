@@ -3,9 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.plots import DPI
+from common.plots import DPI, GREYS, STYLES
 
-GREYS, STYLES = ("0.0", "0.3", "0.5", "0.65", "0.2"), ("-", "--", "-.", ":", (0, (6, 2)))
 DISTANCES = {
     "sw2": "sliced W2", "energy_distance": "energy distance",
     "coverage_tv": "coverage of t (TV)", "ridge": "distance to the spiral",
