@@ -92,7 +92,7 @@ def run(command, **environment) -> str:
 
 
 def train(threads: int, smoke: bool, data_dir: str) -> float:
-    """Train ex_1b.py's network for an epoch, in each of torchrun's processes; return the seconds."""
+    """Train ex_1b.py for an epoch, in each of torchrun's processes; return the seconds."""
     size = dict(width=32, channels=8, latent=4, components=2, batch=100) if smoke else {}
     settings = ex_1b.Settings(epochs=1, threads=threads, device="cpu", **size)
     device, data = script.start(settings), digit_data.load(data_dir, 1500 if smoke else None)

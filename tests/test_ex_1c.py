@@ -102,12 +102,6 @@ def test_digits_are_new_for_every_number_and_row(tmp_path):
     assert len({row.tobytes() for row in rows}) == 4
 
 
-def test_a_thousand_digits_are_a_number(tmp_path):
-    done = run_script([SCRIPT, "12345" * 200, "--out-dir", "."], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert imread(tmp_path / done.stdout.strip()).shape[1] > 40_000
-
-
 BAD = ["abc", "-5", "+5", "1.5", "", " 12", "12 ", "1\n", "١٢", "²", "1" * 1001, "0x1F", "1e3"]
 
 
@@ -160,27 +154,6 @@ def test_unwritable_places_take_one_line(out, bad, tmp_path):
     (tmp_path / "folder.png").mkdir()
     bad("1", "--out", out)
     assert (tmp_path / "file").read_text() == "x"
-
-
-@pytest.mark.parametrize("damage", ["truncated", "foreign", "empty", "pickle", "other shape"])
-def test_bad_checkpoints_take_one_line(tmp_path, damage):
-    own = tmp_path / "checkpoints/ex_1b.pt"
-    own.parent.mkdir()
-    shipped = (ROOT / "checkpoints/ex_1b.pt").read_bytes()
-    if damage == "truncated":
-        own.write_bytes(shipped[: len(shipped) // 2])
-    elif damage == "foreign":
-        own.write_bytes((ROOT / "checkpoints/judge.pt").read_bytes())
-    elif damage == "empty":
-        own.write_bytes(b"")
-    elif damage == "pickle":
-        torch.save({"exercise": "ex_1b", "weights": Bomb(str(tmp_path / "ran"))}, own)
-    else:
-        content = torch.load(ROOT / "checkpoints/ex_1b.pt", weights_only=True)
-        torch.save({**content, "model": {**content["model"], "latent": 7}}, own)
-    done = run_script([SCRIPT, "1"], tmp_path)
-    one_line(done.returncode, done.stdout, done.stderr, tmp_path)
-    assert "python ex_1b.py" in done.stderr and not (tmp_path / "ran").exists()
 
 
 class Bomb:

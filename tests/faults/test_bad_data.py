@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from conftest import run_script, write_idx
+from conftest import run_script
 
 import data_loader
 from common import swiss_roll
@@ -103,43 +103,6 @@ def test_pipes_and_folders_in_place_of_files_do_not_hang(folder, tmp_path):
             path.unlink() if make is os.mkfifo else path.rmdir()
         if kept is not None:
             path.write_bytes(kept)
-
-
-AS_NOBODY = """
-import os, sys
-import data_loader
-from common.digits import data as digit_data
-from common.runtime import checkpoints
-from common.swiss_roll import data as roll_data
-digit_data.torchvision_mnist()  # what is imported late nobody may not be able to read
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-folder, file = sys.argv[1:]
-for call in (lambda: data_loader.dataloader(folder), lambda: roll_data.read(file),
-             lambda: digit_data.read(folder), lambda: checkpoints.load(file, "x", "y")):
-    try:
-        call()
-        sys.exit("was read")
-    except ValueError as error:
-        print(str(error))
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
-def test_files_that_may_not_be_read_are_named(folder):
-    """Run as nobody, where the test is run by root, who may read everything."""
-    write_idx(folder, np.zeros((20, 28, 28), np.uint8), np.arange(20) % 10)
-    (folder / "a.csv").write_text("1,2\n" * 200)
-    for path in [folder / "a.csv", folder / "labels.dat", *folder.glob("MNIST/raw/*")]:
-        path.chmod(0)
-    folder.chmod(0o755)
-    for parent in folder.parents[:3]:
-        parent.chmod(parent.stat().st_mode | 0o055)
-    code = AS_NOBODY if os.getuid() == 0 else AS_NOBODY.replace("os.set", "str or os.set")
-    done = run_script(["-c", code, folder, folder / "a.csv"], folder, PYTHONDONTWRITEBYTECODE="1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    for line, name in zip(done.stdout.splitlines(), ["labels.dat", "a.csv", "idx3", "a.csv"],
-                          strict=True):  # fmt: skip
-        assert name in line
 
 
 def test_sources_of_the_same_size_are_joined_and_not_overwritten(folder):

@@ -63,21 +63,3 @@ def test_no_display_no_home_an_odd_path_another_folder(tmp_path):
     done = run_script(DRAW, folder, **gone)
     assert done.returncode == 0, done.stderr
     assert (folder / "figures/ex_1c_7.png").stat().st_size > 0
-
-
-OURS = """
-import runpy, sys, warnings
-warnings.filterwarnings("error", module=r"common|ex_|data_loader|__main__|benchmarks")
-sys.argv = sys.argv[1:]
-sys.path.insert(0, {root!r})
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def test_none_of_our_warnings(tmp_path):
-    """Of python -W error what concerns our own files; libraries may deprecate what they like."""
-    code = OURS.format(root=str(ROOT))
-    for script in ("ex_2a.py", "ex_3a.py"):
-        done = run_script(["-c", code, ROOT / script, "--smoke"], tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert "Warning" not in done.stderr, done.stderr

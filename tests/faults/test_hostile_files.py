@@ -1,6 +1,5 @@
 """Checkpoints and other files made to harm: refused in one line, no code run, no memory taken."""
 
-import ast
 import zipfile
 
 import pytest
@@ -11,7 +10,6 @@ from common import ebm
 from common.digits import classifier
 from common.digits import model as digit_model
 from common.light_curves import model as curve_model
-from common.runtime import checkpoints
 from common.runtime.errors import InputError
 from common.swiss_roll import data as roll_data
 
@@ -198,41 +196,3 @@ def test_archives_that_hide_their_size_are_refused(tmp_path):
     path = place(tmp_path, "ex_3a_cd", shipped("ex_3a_cd"))
     rewritten(path, twice=["data.pkl"])
     refused(LOADERS["energy"][1], tmp_path)
-
-
-def test_every_shipped_checkpoint_passes():
-    for path in sorted((ROOT / "checkpoints").glob("*.pt")):
-        checkpoints.check_archive(path)
-    for _, load in LOADERS.values():
-        load(ROOT)
-
-
-FORBIDDEN = {"eval", "exec", "compile", "__import__"}
-
-
-def sources():
-    folders = ("common", "benchmarks", "report")
-    return [*ROOT.glob("*.py"), *(p for folder in folders for p in (ROOT / folder).rglob("*.py"))]
-
-
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_code_from_text_no_shell_no_pickle_no_network(path):
-    """Only digits/data.py downloads, through torchvision; only checkpoints.py unpickles, safely."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
-            assert name not in FORBIDDEN and name not in ("os.system", "os.popen"), name
-            flags = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            assert flags.get("shell", "False") == "False"
-            assert flags.get("allow_pickle", "False") == "False"
-            if name == "torch.load":
-                assert path.name == "checkpoints.py" and flags["weights_only"] == "True"
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        for name in names:
-            assert name.split(".")[0] not in ("pickle", "urllib", "requests", "shelve", "marshal")
-            network = name.split(".")[0] in ("socket", "http")
-            assert not network or path.name in ("data.py", "files.py"), (
-                name
-            )  # files: the host's name

@@ -1,14 +1,12 @@
 """Numbers: what is not finite stops with a word; extremes; precisions; seeds; threads."""
 
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_script
+from conftest import ROOT
 
-import ex_1c
 import ex_2b
 import ex_2c
 import ex_3b
@@ -106,12 +104,6 @@ def test_the_smallest_and_largest_sizes_give_finite_curves():
             ex_2c.generate([p], 1)
 
 
-@pytest.mark.parametrize("temperature", ["0", "10"])
-def test_extreme_temperatures_draw_digits(temperature):
-    images = ex_1c.generate(range(10), seed=0, temperature=float(temperature))
-    assert np.isfinite(images).all() and 0 <= images.min() <= images.max() <= 1
-
-
 def test_langevin_far_beyond_its_limit_stays_finite_where_tested():
     """eps = 10 with Metropolis: all refused or finite.  Untested chains are ex_3b's to refuse."""
     torch.manual_seed(0)
@@ -164,27 +156,3 @@ def test_float32_losses_are_float64_losses(monkeypatch):
 
 
 TOLERANCE = {"digits": 1e-5, "curves": 1e-4, "energy": 1e-5, "roll": 1e-3}
-
-
-def numbers_of(path):
-    """Return the JSON at `path` without what a clock says or names the thread count."""
-
-    def without(value):
-        if isinstance(value, dict):
-            gone = ("hardware", "threads")
-            return {k: without(v) for k, v in value.items() if "second" not in k and k not in gone}
-        return [without(item) for item in value] if isinstance(value, list) else value
-
-    return without(json.loads(path.read_text()))
-
-
-def test_the_same_seed_gives_the_same_json(tmp_path):
-    """Apart from seconds, folder, and the hash of a checkpoint, which holds both."""
-    found = []
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        done = run_script([ROOT / "ex_3a.py", "--smoke", "--out-dir", folder], tmp_path)
-        assert done.returncode == 0, done.stderr
-        found.append(numbers_of(folder / "figures/ex_3a_cd.json"))
-        found[-1]["settings"].pop("out_dir")
-        found[-1].pop("checkpoint_sha256")
-    assert found[0] == found[1]
