@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.runtime.errors import InputError
+
 SAMPLES = 300  # values in a light curve
 MOST = 1e30  # greatest magnification: what float32 holds, with room for squares
 SIZES = (1e-6, 1e6)  # between which p must lie
@@ -26,19 +28,20 @@ def dataloader(rootdir) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return (x, y): key "mapid_discid" -> curves (n, 300) and labels (n, 4), both float64.
 
     Files that labels.dat does not list are left out.
-    Raises ValueError, naming the file and the line, for anything missing, not numeric, not finite,
-    negative, beyond 1e30, of another length than 300, listed twice, or outside `rootdir`.
+    Raises InputError (a ValueError), naming the file and the line, for anything missing, not
+    numeric, not finite, negative, beyond 1e30, of another length than 300, listed twice, or
+    outside `rootdir`.
     """
     root, x, y = Path(rootdir), {}, {}
     for line, map_id, disc_id, values in read_labels(root / "labels.dat"):
         key, where = f"{map_id}_{disc_id:02d}", f"{root / 'labels.dat'}, line {line}"
         if key in x:
-            raise ValueError(f"{where}: {key} is listed twice")
+            raise InputError(f"{where}: {key} is listed twice")
         path = root / map_id / f"{disc_id:02d}.dat"
         if not path.resolve().is_relative_to(root.resolve()):
-            raise ValueError(f"{where}: {path} lies outside {root}")
+            raise InputError(f"{where}: {path} lies outside {root}")
         if not path.is_file():
-            raise ValueError(f"{where}: there is no file {path}")
+            raise InputError(f"{where}: there is no file {path}")
         x[key] = read_curves(path)
         y[key] = np.tile(values, (len(x[key]), 1))  # (n, 4)
     return x, y
@@ -47,7 +50,7 @@ def dataloader(rootdir) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
 def read_labels(path) -> list[tuple[int, str, int, np.ndarray]]:
     """Return (line, map_id, disc_id, [k, g, s, p]) for each row; columns by their names.
 
-    Raises ValueError, naming file and line, for a missing column, a short row or a bad value.
+    Raises InputError, naming file and line, for a missing column, a short row or a bad value.
     """
     path, rows, columns = Path(path), [], None
     for line, text in enumerate(_text(path).split("\n"), start=1):
@@ -59,41 +62,41 @@ def read_labels(path) -> list[tuple[int, str, int, np.ndarray]]:
             width = len(words)
             continue
         if len(words) != width:
-            raise ValueError(f"{where}: {len(words)} values under {width} column names")
+            raise InputError(f"{where}: {len(words)} values under {width} column names")
         map_id, disc_id = (words[columns[name]] for name in ("map_id", "disc_id"))
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", map_id):
-            raise ValueError(f"{where}: map_id {map_id[:40]!r} is not the name of a folder here")
+            raise InputError(f"{where}: map_id {map_id[:40]!r} is not the name of a folder here")
         if not re.fullmatch(r"[0-9]{1,9}", disc_id):
-            raise ValueError(f"{where}: disc_id {disc_id[:40]!r} is not a whole number")
+            raise InputError(f"{where}: disc_id {disc_id[:40]!r} is not a whole number")
         values = [_number(words[columns[name]], name, where) for name in LABELS]
         if not SIZES[0] <= values[3] <= SIZES[1]:
-            raise ValueError(
+            raise InputError(
                 f"{where}: p = {values[3]:g} is not between {SIZES[0]} and {SIZES[1]:g}"
             )
         rows.append((line, map_id, int(disc_id), np.array(values)))
     if not rows:
-        raise ValueError(f"{path}, line 1: no rows below the header map_id disc_id k g s p")
+        raise InputError(f"{path}, line 1: no rows below the header map_id disc_id k g s p")
     return rows
 
 
 def _columns(words, where):
     for name in ("map_id", "disc_id", *LABELS):
         if words.count(name) != 1:
-            raise ValueError(f"{where}: the header needs the column {name} once")
+            raise InputError(f"{where}: the header needs the column {name} once")
     return {name: column for column, name in enumerate(words)}
 
 
 def _number(word, name, where):
     value = float(word) if NUMBER.fullmatch(word) else np.nan
     if not np.isfinite(value):
-        raise ValueError(f"{where}: {name} = {word[:40]!r} is not a finite number")
+        raise InputError(f"{where}: {name} = {word[:40]!r} is not a finite number")
     return value
 
 
 def read_curves(path) -> np.ndarray:
     """Return the light curves of one file: (n, 300) float64, exactly the numbers written.
 
-    Raises ValueError, naming file and line, for a row that is not 300 numbers from 0 to 1e30.
+    Raises InputError, naming file and line, for a row that is not 300 numbers from 0 to 1e30.
     """
     text = _text(path)
     try:
@@ -103,7 +106,7 @@ def read_curves(path) -> np.ndarray:
             return curves
     except ValueError:
         pass
-    raise ValueError(_complaint(Path(path), text))
+    raise InputError(_complaint(Path(path), text))
 
 
 def _in_range(curves) -> bool:
@@ -133,10 +136,10 @@ def _bytes(path) -> bytes:
     path = Path(path)
     try:
         if path.exists() and not path.is_file():
-            raise ValueError(f"{path}: cannot be read (not a file)")
+            raise InputError(f"{path}: cannot be read (not a file)")
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _text(path) -> str:
@@ -146,4 +149,4 @@ def _text(path) -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         packed = " but packed: gunzip it first" if error.object[:2] == b"\x1f\x8b" else ""
-        raise ValueError(f"{path}, line {line}: not text{packed}") from error
+        raise InputError(f"{path}, line {line}: not text{packed}") from error

@@ -1,8 +1,8 @@
 """Exercise 2(b): train the conditional VAE of light curves by maximising the conditional ELBO.
 
     python ex_2b.py                    -> checkpoints/ex_2b.pt, figures/ex_2b.png, ex_2b.json
-    python ex_2b.py --limit 200        on 200 curves of each source
-    python ex_2b.py --prior standard   the literal prior N(0, I), for comparison
+    python ex_2b.py --limit 200 --out-dir few            on 200 curves of each source
+    python ex_2b.py --prior standard --out-dir literal   the literal prior N(0, I)
     python ex_2b.py --resume           goes on with an interrupted training
     torchrun --standalone --nproc-per-node=2 ex_2b.py    2 processes, the same training
 

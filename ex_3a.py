@@ -3,21 +3,19 @@
     python ex_3a.py                     -> checkpoints/ex_3a_cd.pt, figures/ex_3a_cd.json
     python ex_3a.py --method jump                        persistent chains with global jumps
     python ex_3a.py --method short-run --step-size 0.01  the sampler trained as it will be run
-    python ex_3a.py --method nce                         noise-contrastive, the course's solution
+    python ex_3a.py --method nce                         noise-contrastive estimation
 
     grad log-likelihood = E_data[grad f] - E_model[grad f]
     loss = E_neg[f] - E_data[f] + l2 (E_neg[f^2] + E_data[f^2])
 
 The gradient of the loss is minus that of the log-likelihood when the negatives are samples of the
-model; the small l2, which falls to next to nothing, keeps f from drifting.
-cd (contrastive divergence): the negatives are chains of Langevin steps,
-x + eps grad f(x) + sqrt(2 eps) z, that start at the data; a Metropolis test after each step makes
-each step leave exp(f) invariant (--plain leaves it out, and takes smaller steps).
-jump: persistent chains that are also moved by Metropolis-tested jumps anywhere on the roll.
-The network is in common/ebm.py, the steps in common/langevin.py, the chains in
-common/swiss_roll/negatives.py.  The density of the roll is known, so KL(data || model) is
-computed, not estimated.
-Reads data/swiss_roll_2d.csv (--data-dir) if there is one, else draws from scikit-learn's roll.
+model; the small l2, which falls to next to nothing, keeps f from drifting.  In cd (contrastive
+divergence) the negatives are chains of Langevin steps, x + eps grad f(x) + sqrt(2 eps) z, that
+start at the data; each step is Metropolis-tested (--plain leaves that out, and takes smaller
+steps).  In jump persistent chains are also moved by Metropolis-tested jumps anywhere on the roll.
+Network: common/ebm.py; steps: common/langevin.py; chains: common/swiss_roll/negatives.py.
+Reads data/swiss_roll_2d.csv (--data-dir) if there is one, else draws from scikit-learn's roll;
+its density is known, so KL(data || model) is computed, not estimated.
 Expect (seed 0, AMD EPYC, 1 threads, torch 2.13.0+cpu): KL 0.0094 nats after 58 s;
 with --method jump 0.0005 nats after 65 s.
 """
@@ -31,12 +29,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from common import ebm, training
 from common.runtime import checkpoints, results, script
+from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse, resume_key
 from common.runtime.seeding import step_seed
 from common.swiss_roll import data as roll_data
 from common.swiss_roll import evaluation, negatives
 
-# what each method is trained with: chain steps per update, their eps, weights' average, l2
+# of each method: updates, points an update, learning rate, chain steps an update and their eps,
+# decay of the weights' average, l2 at first and in the end
 RECIPES = {
     "cd": {"steps": 1800, "batch": 512, "rate": 4e-3, "chain": 40, "eps": 0.06, "average": 0.998,
            "l2": (1e-2, 1e-4)},
@@ -156,6 +156,8 @@ def fit(data, settings, watch=None):
 def main(argv=None) -> dict:
     """Train, save the checkpoint, measure, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
+    if settings.plain and settings.method != "cd":
+        raise InputError("--plain is of --method cd alone")
     script.start(settings)
     name = f"ex_3a_{settings.method}" + ("_plain" if settings.plain else "")
     if settings.method == "short-run":

@@ -2,7 +2,7 @@
 
     python -m benchmarks                lists the comparisons
     python -m benchmarks chains         runs one, or several
-    python -m benchmarks all            runs all that end in a ratio
+    python -m benchmarks all            runs all
 
 Writes benchmarks/results.json: an entry for each comparison, kept until it is measured again.
 Both sides run by turns, at least five times; a ratio is the median over the rounds with the least
@@ -21,7 +21,7 @@ from common.runtime.options import Common, option, parse
 
 NAMES = {  # module of the package: what it compares
     "epoch": "an epoch of ex_1b.py: usual loop, this project, products alone",
-    "chains": "1000 Langevin chains: torchebm, this project, products alone",
+    "chains": "1000 Langevin chains: torchebm, this project",
     "magnification": "a magnification map at equal error: direct sum over stars, this project",
     "scaling": "growth with the size of the work, the start of the scripts, torchrun",
 }

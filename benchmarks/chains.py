@@ -44,21 +44,6 @@ def disagreement(samplers, x, steps: int) -> float:
     return max(float((end - ends[0]).abs().max()) for end in ends)
 
 
-def products_alone(chains: int, steps: int, width: int, device):
-    """Return a function that does the matrix products of `steps` values and gradients of f."""
-    sizes = [(2, width), (width, width), (width, width), (width, 1)]
-    weights = [torch.randn(o, i, device=device) for i, o in sizes]
-    inputs = [torch.randn(chains, i, device=device) for i, _ in sizes]
-    outputs = [torch.randn(chains, o, device=device) for _, o in sizes]
-
-    def step():
-        for x, w, g in zip(inputs, weights, outputs, strict=True):
-            torch.nn.functional.linear(x, w)  # forwards
-            torch.mm(g, w)  # the gradient, backwards
-
-    return lambda: [step() for _ in range(steps)]
-
-
 def measure(settings, device) -> dict:
     """Time both samplers and the products; compare the ends of chains after few steps."""
     torch.manual_seed(0)
@@ -69,12 +54,7 @@ def measure(settings, device) -> dict:
     apart = disagreement(both.values(), x, 20)
     generator = torch.Generator(device).manual_seed(0)
     sides = {name: lambda s=s: s(x.clone(), steps, generator) for name, s in both.items()}
-    sides["products"] = products_alone(chains, steps, 64, device)
     seconds = alternate(sides, settings.repeats, device)
     work, fast = f"{chains} chains x {steps} steps", seconds["this project"]
-    rows = [
-        row(work, "torchebm LangevinDynamics", ratios(seconds["torchebm"], fast), 1.8),
-        row(work, "float32 products alone", ratios(seconds["products"], fast), None,
-            unit="of the bound"),
-    ]  # fmt: skip
+    rows = [row(work, "torchebm LangevinDynamics", ratios(seconds["torchebm"], fast), 1.8)]
     return {"rows": rows, "seconds": seconds, "largest_difference_after_20_steps": apart}

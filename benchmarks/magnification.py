@@ -1,4 +1,4 @@
-"""A magnification map at equal error: plain inverse ray shooting against `common.ray_shooting`.
+"""A magnification map at equal error: plain inverse ray shooting against `ray_shooting`.
 
 Plain: a regular grid of rays, each deflected by the sum over all stars, each counted in the nearest
 pixel.  A whole map of that kind takes hours, so its time is put together from two measurements:
@@ -139,14 +139,8 @@ def measure(settings, device) -> dict:
     per_ray, own = each[1:], seconds["this project"]  # the first was the warm-up
     plain = [needed * pixels**2 * s for s in per_ray]
     work = f"{width:g} R_E, {pixels}^2 map, {len(field.stars):,} stars"
-    threads = torch.get_num_threads()
-    speed = [1e-6 * OWN_RAYS * pixels**2 / s / threads for s in own]
-    rows = [
-        row(work, "direct sum over stars, equal error, extrapolated", ratios(plain, own), 100.0),
-        row("rays", "(none)", speed, None, unit="Mray/s a core"),
-        row("rays by direct sum", "(none)", [1e-6 / s / threads for s in per_ray], None,
-            unit="Mray/s a core"),
-    ]  # fmt: skip
+    against = "direct sum over stars, equal error, extrapolated"
+    rows = [row(work, against, ratios(plain, own), 100.0)]
     return {
         "rows": rows, "seconds": seconds | {"plain, extrapolated": plain}, "radius": RADIUS,
         "error_over_mean": {"this project": own_error, "nearest pixel": plain_errors},

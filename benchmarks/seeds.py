@@ -4,7 +4,7 @@
     python -m benchmarks.seeds ex_2b --seeds 0 1 2
     python -m benchmarks.seeds ex_3a              every method of exercise 3(a)
 
-Seeds 0-4 are those that are reported; settings are chosen with seeds 100 and above.  Each training
+Seeds 0-4 are for reporting; choose settings with seeds 100 and above.  Each training
 runs in a folder of its own below --scratch.  One that is finished there with the same settings is
 kept, one that was interrupted goes on, and the JSON is written after each.
 """

@@ -1,4 +1,4 @@
-"""What the exercises share.  Read an exercise's script first; every formula it uses is here.
+"""What the exercises share.  Read an exercise's script first; what is not in it is here.
 
 The methods, in the order to read them:
   cvae           the conditional VAE, the two terms of its ELBO, a tighter bound     1, 2
@@ -10,7 +10,7 @@ The methods, in the order to read them:
   distances      distances between two samples, each once                            1, 2, 3
   plots          what the figures share
 
-The subjects, with the same files inside (data, model, evaluation, figures):
+The subjects, with the same file names inside (data, evaluation, figures; model but for the roll):
   digits         exercise 1: MNIST, the classifier that reads generated digits
   light_curves   exercise 2: the microlensing simulator, the data set, the model
   swiss_roll     exercise 3: the exact density, the negatives, the samplers

@@ -3,7 +3,7 @@
     log p(x|y) >= ELBO = E_q(z|x,y)[ log p(x|z,y) ] - KL( q(z|x,y) || p(z|y) )
 
 with equality when q(z|x,y) is the posterior p(z|x,y).  All losses are nats per example: summed
-over pixels and latents.  Priors p(z|y): `priors`.
+over pixels and latents.  The priors p(z|y) are in priors.py.
 (Kingma & Welling 2014; Sohn, Lee & Yan 2015, eq. 4.)
 """
 

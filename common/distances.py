@@ -1,7 +1,7 @@
-"""Distances between two samples, each once: arrays or tensors (n, d) against (m, d) -> float.
+"""Distances between two samples, each once: (n, d) against (m, d) -> float.
 
-0 is equal, but for `two_sample_accuracy`, where 0.5 is.  No distance is 0 for two finite samples
-of the same law: quote it beside its floor, the distance of two true sets of the same size.
+Equal is 0, but for `two_sample_accuracy`, where it is 0.5.  Two finite samples of the same law are
+not at 0 either: quote a distance beside its floor, that of two true sets of the same size.
 """
 
 import warnings

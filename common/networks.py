@@ -90,7 +90,7 @@ class MLP(nn.Module):
 
 
 class GaussianDecoder(MLP):
-    """OneHidden, and one more output, the last: ln of a standard deviation that depends on c alone.
+    """MLP, and one more output, the last: ln of a standard deviation that depends on c alone.
 
     That is a small network of ln c_0 (of c_0 when `logarithm` is False).
     """
@@ -99,7 +99,7 @@ class GaussianDecoder(MLP):
         super().__init__(inputs, condition, hidden, outputs)
         self.deviation = nn.Sequential(nn.Linear(1, 16), nn.SiLU(), nn.Linear(16, 1))
         nn.init.constant_(self.deviation[2].bias, -5.0)
-        self.register_buffer("limits", torch.tensor([-torch.inf, torch.inf]))  # of the mean's use
+        self.register_buffer("limits", torch.tensor([-torch.inf, torch.inf]))  # of training values
         self.logarithm = logarithm
 
     def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

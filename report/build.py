@@ -43,7 +43,7 @@ def gather(folder: Path, out_dir: str) -> None:
     for name in needed():
         path = files.find(name, out_dir)
         if not path.is_file():
-            raise InputError(f"no {name}, which the report needs: run `make train` to make it")
+            raise InputError(f"no {name}: `make train` and `make bench` make it")
         shutil.copy(path, folder / "figures")
 
 

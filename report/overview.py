@@ -19,7 +19,6 @@ from common.runtime.options import Common, option, parse
 from common.swiss_roll import samplers
 
 SIZES = (0.1, 0.5, 2.0)  # R_E
-GREYS, STYLES = ("0.0", "0.35", "0.55"), ("-", "--", "-.")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def drawing(images, curves, points):
     rows = [torch.cat(list(part), 1) for part in images.split(5)]
     left.imshow(torch.cat(rows), cmap="gray_r", vmin=0, vmax=1)
     left.set(xticks=[], yticks=[], title="1: digits of p(x|y), y = 0 ... 9 twice")
-    for (size, curve), grey, style in zip(curves.items(), GREYS, STYLES, strict=False):
+    for (size, curve), grey, style in zip(curves.items(), plots.GREYS, plots.STYLES, strict=False):
         middle.plot(curve, color=grey, ls=style, label=f"p = {size:g} R_E")
     middle.set(title="2: microlensing light curves", xlabel="sample", ylabel="magnification / mean")
     middle.legend(fontsize=8, frameon=False)
@@ -53,7 +52,8 @@ def main(argv=None) -> dict:
     script.start(settings)
     model, content = digit_model.load(settings.out_dir)
     images = digit_model.draw(model, torch.arange(digit_model.CLASSES).repeat(2))
-    model, source = curve_model.load(settings.out_dir)[0], {"digits": content["source"]}
+    model, curves = curve_model.load(settings.out_dir)
+    source = {"digits": content["source"], "curves": curves["source"]}
     drawn = curve_model.draw(model, curve_model.as_sizes(SIZES), 1)[:, 0]
     path = files.find("checkpoints/ex_3a_jump.pt", settings.out_dir)
     model, content = ebm.load_with_content(path)

@@ -141,3 +141,12 @@ def test_the_shipped_model_draws_curves_like_new_true_ones():
     assert distances.wasserstein(fake, true) < 0.1
     assert curve_evaluation.structure_distance(fake, true) < 0.2
     assert curve_evaluation.variability_ks(fake, true) < 0.12
+
+
+def test_bad_light_curves_take_one_line_and_exit_status_2(tmp_path):
+    (tmp_path / "12345").mkdir()
+    (tmp_path / "12345/05.dat").write_text("1,2\n")
+    (tmp_path / "labels.dat").write_text("map_id disc_id k g s p\n12345 5 0.4 0.4 0 0.2\n")
+    done = run_script([ROOT / "ex_2b.py", "--smoke", "--data-dir", "."], tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "05.dat, line 1" in done.stderr

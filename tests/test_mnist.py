@@ -1,5 +1,6 @@
 """Digits: the bundled ones, MNIST's files read and damaged, binarisation."""
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, write_idx
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
+import ex_1b
+from common.digits import classifier
 from common.digits import data as digit_data
 from common.runtime.errors import InputError
 
@@ -85,13 +86,6 @@ def test_torchvision_imports_beside_a_cpu_torch():
     assert done.stdout.strip() == "MNIST", done.stderr
 
 
-FILES = {"train-images-idx3-ubyte": 16, "train-labels-idx1-ubyte": 8}
-
-
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(name=st.sampled_from(sorted(FILES)), share=st.floats(0, 1, exclude_max=True))
 @pytest.mark.parametrize("damage", ["label 10", "other counts", "other size", "no 7"])
 def test_contents_that_are_no_digits_are_refused(small_mnist, damage):
     images, labels = np.zeros((30, 28, 28), np.uint8), np.arange(30) % 10
@@ -117,3 +111,16 @@ def test_binarisation_is_exact_at_the_ends_and_unbiased_between():
     expected = torch.arange(256) / 255
     error = (expected * (1 - expected) / len(x)).sqrt()
     assert ((x.mean(0) - expected).abs() <= 5 * error).all()
+
+
+def test_a_classifier_of_other_digits_is_not_reused(monkeypatch, bundled):
+    """Not even where the name of the folder begins alike."""
+    asked = []
+    monkeypatch.setattr(classifier, "train_classifier", lambda *a, **k: asked.append(k) or "new")
+    content = {"source": "own digits in mine", "settings": {"epochs": 3}}
+    monkeypatch.setattr(classifier, "load", lambda *a: ("old", content))
+    settings = ex_1b.Settings()
+    for source, wanted in (("mine", "old"), ("mine, first 100", "old"), ("mine2", "new")):
+        data = dataclasses.replace(bundled, source=f"own digits in {source}")
+        assert classifier.for_digits(data, settings, "cpu")[0] == wanted, source
+    assert len(asked) == 1

@@ -1,4 +1,4 @@
-"""A small CNN that reads digits; exercise 1 measures generated digits with it.
+"""The judge of exercise 1, a small CNN that reads digits: it measures generated ones.
 
 python -m common.digits.classifier    trains it on real MNIST -> checkpoints/judge.pt
 """
@@ -101,7 +101,7 @@ def load(out_dir: str = ".", device="cpu") -> tuple[Classifier, dict]:
 
 
 def for_digits(data: digit_data.Digits, settings, device) -> tuple[Classifier, dict]:
-    """Return (classifier, recipe) for these digits; train one if that on disk has read others.
+    """Return (classifier, recipe) for these digits; train one if that on disk is of others.
 
     recipe: {"epochs", "batch"} with which it is made.  Raises InputError for a damaged file.
     """
@@ -121,6 +121,7 @@ class Settings(Common):
     """How the classifier is trained."""
 
     epochs: int = option(10, "passes over the training set", minimum=1, smoke=1)
+    force: bool = option(False, "overwrite a classifier of other settings", trains=False)
 
 
 def main(argv=None) -> dict:
@@ -129,6 +130,8 @@ def main(argv=None) -> dict:
     device = script.start(settings)
     data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
     path = Path(settings.out_dir) / "checkpoints/judge.pt"
+    key = {"epochs": settings.epochs, "seed": settings.seed, "source": data.source}
+    checkpoints.unclaimed(path, key, settings.force)
     train, recipe = (data.train_images, data.train_labels), {"epochs": settings.epochs}
     classifier = train_classifier(*train, **recipe, seed=settings.seed, device=device)
     content = {"exercise": "judge", "weights": classifier.state_dict(), "source": data.source}

@@ -86,7 +86,7 @@ def standard_error(values: torch.Tensor) -> float:
     return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
-def sample_quality(model, classifier, data, seed: int = 0, temperature: float = 1.0) -> dict:
+def sample_quality(model, classifier, data, seed: int = 0) -> dict:
     """Compare generated digits, one for each test label, with the test digits of `data`.
 
     agreement: share that `classifier` reads as the label asked for; fd: Frechet distance of its
@@ -96,7 +96,7 @@ def sample_quality(model, classifier, data, seed: int = 0, temperature: float = 
     between as many training digits and the test digits.
     """
     torch.manual_seed(step_seed(seed, -4))
-    generated = digit_model.draw(model, data.test_labels, temperature)
+    generated = digit_model.draw(model, data.test_labels)
     seen, features = predict(classifier, generated)
     seen_test, features_test = predict(classifier, data.test_images)
     some = torch.randperm(len(data.train_images))[: len(data.test_images)]

@@ -5,7 +5,7 @@ ray_shooting  the simulator's inner loops (numba)
 simulation    a data set in the assignment's format
 data          roles of the sources, curves stacked as tensors
 reference     simulated curves of any source size, to set beside generated ones
-model         build, train preconditioned, fold, load and sample the conditional VAE
+model         the conditional VAE: build, precondition, fold, load, sample
 evaluation    bounds and distances between sets of curves
 figures       arrays in, figures out
 """

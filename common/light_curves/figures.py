@@ -5,8 +5,6 @@ from matplotlib.figure import Figure
 
 from common.plots import DPI, GREYS, STYLES
 
-TRACK = "position along the track [samples of 300]"
-
 
 def training(metrics, pairs):
     """Draw -ELBO and its terms over the steps, and held-out curves with their reconstructions.

@@ -1,4 +1,4 @@
-"""The inner loops of `common.microlensing`: the Ewald far field, and rays in tiles (numba).
+"""The inner loops of `microlensing`: the Ewald far field, and rays in tiles (numba).
 
 Rays lie on a regular grid, so everything that depends on one coordinate alone (interpolation
 weights, exp(-dx^2 / 2 s^2)) is made once for each line of a tile, and the loops over rays are

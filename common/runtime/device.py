@@ -89,7 +89,8 @@ def hardware(device: torch.device) -> str:
         name = torch.cuda.get_device_name(device)
     else:
         name = f"{torch.cpu.get_capabilities().get('cpu_name', device.type)}"
-        name += f", {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        name += f", {threads} thread{'s' * (threads > 1)}"
     if distributed.world_size() > 1:
         name += f" in each of {distributed.world_size()} processes"
     return f"{name}, torch {torch.__version__}"

@@ -8,8 +8,8 @@ evaluation   distances from the roll, exact KL divergence
 figures      arrays in, figures out
 """
 
-from common.swiss_roll.data import sample
-from common.swiss_roll.density import (
+from common.swiss_roll.data import sample  # noqa: F401
+from common.swiss_roll.density import (  # noqa: F401
     FIRST,
     LAST,
     NOISE,
@@ -20,16 +20,3 @@ from common.swiss_roll.density import (
     score,
     spiral,
 )
-
-__all__ = [
-    "FIRST",
-    "LAST",
-    "NOISE",
-    "entropy",
-    "log_density",
-    "log_density_and_score",
-    "nearest",
-    "sample",
-    "score",
-    "spiral",
-]

@@ -1,4 +1,4 @@
-"""The 2-D Swiss roll, exactly: samples, density, score, entropy, nearest point of the spiral.
+"""The 2-D Swiss roll, exactly: density, score, entropy, nearest point of the spiral.
 
     t ~ U(3 pi / 2, 9 pi / 2),   x = (t cos t, t sin t) + noise * eps,   eps ~ N(0, I)
     p(x) = 1 / (3 pi) * integral N(x; (t cos t, t sin t), noise^2 I) dt

@@ -1,9 +1,7 @@
 """Samplers that spend as many gradients as the protocol of exercise 3(b), but better.
 
-Each takes one or a few more for its start; a jump needs log p only, twice.
+They take as many steps: a jump costs two evaluations of log p, a Langevin step one gradient.
 """
-
-import torch
 
 from common import langevin
 
@@ -40,7 +38,7 @@ def with_jumps(x, log_p_and_gradient, steps: int, eps: float = 0.03, share: floa
         x, _, _ = langevin.independence_step(x, log_p(x), log_p, JUMP)
         if every > 1:
             x, _ = langevin.mala(x, log_p_and_gradient, eps, every - 1)
-    return torch.as_tensor(x)
+    return x
 
 
 ALL = {"MALA": metropolis, "tempered": tempered, "MALA + jumps": with_jumps}
