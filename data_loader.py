@@ -102,15 +102,12 @@ def read_curves(path) -> np.ndarray:
     try:
         lines = [line for line in text.split("\n") if line.strip()]
         curves = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None) if lines else np.empty(0)
-        if curves.ndim == 2 and curves.shape[1] == SAMPLES and _in_range(curves):
+        fits = curves.ndim == 2 and curves.shape[1] == SAMPLES
+        if fits and curves.min() >= 0 and curves.max() <= MOST:  # False for nan, too
             return curves
     except ValueError:
         pass
     raise InputError(_complaint(Path(path), text))
-
-
-def _in_range(curves) -> bool:
-    return bool(curves.min() >= 0 and curves.max() <= MOST)  # False for nan, too
 
 
 def _complaint(path, text) -> str:
@@ -132,20 +129,14 @@ def _complaint(path, text) -> str:
     return f"{path}, line 1: no light curves"
 
 
-def _bytes(path) -> bytes:
-    path = Path(path)
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: cannot be read (not a file)")
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-
-
 def _text(path) -> str:
     """Return the text with every kind of line end as \\n: a lone \\r is one, too, not a space."""
     try:
-        return _bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        if Path(path).exists() and not Path(path).is_file():
+            raise InputError(f"{path}: cannot be read (not a file)")
+        return Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         packed = " but packed: gunzip it first" if error.object[:2] == b"\x1f\x8b" else ""

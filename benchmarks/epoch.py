@@ -67,30 +67,23 @@ def measure(settings, device) -> dict:
     model = digit_model.build(**digit_model.architecture(wanted)).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     loader = torch.utils.data.DataLoader(as_torchvision(data), wanted.batch, shuffle=True)
-    square = {
-        kind: torch.randn(SIDE, SIDE, device=device).to(kind)
-        for kind in (torch.float32, torch.bfloat16)
-    }
     sides = {
         "usual loop": lambda: usual_epoch(model, loader, optimizer, device),
         "this project": lambda: ex_1b.fit(data, wanted, device),
     }
-    for kind, matrix in square.items():
-        sides[str(kind)] = lambda m=matrix: [m @ m for _ in range(TIMES)]
+    for kind in ("float32", "bfloat16"):
+        matrix = torch.randn(SIDE, SIDE, device=device).to(getattr(torch, kind))
+        sides[kind] = lambda m=matrix: [m @ m for _ in range(TIMES)]
     seconds = alternate(sides, settings.repeats, device)
-    steps = len(data.train_images) // wanted.batch
-    count = steps * operations(model, wanted.batch, device)
+    count = len(data.train_images) // wanted.batch * operations(model, wanted.batch, device)
     own, work = seconds["this project"], "an epoch of ex_1b.py"
-    rows = [row(work, "usual loop", ratios(seconds["usual loop"], own))]
-    rates = {}
-    for kind in square:
-        rates[str(kind)] = [2e-9 * TIMES * SIDE**3 / s for s in seconds[str(kind)]]
-        share = [1e-9 * count / rate / s for rate, s in zip(rates[str(kind)], own, strict=True)]
-        name = str(kind).removeprefix("torch.")
-        rows.append(row(work, f"its operations as {name} products", share, unit="of its time"))
-    speed = ratios(rates["torch.bfloat16"], rates["torch.float32"])
+    rows, rates = [row(work, "usual loop", ratios(seconds["usual loop"], own))], {}
+    for kind in ("float32", "bfloat16"):
+        rates[kind] = [2e-9 * TIMES * SIDE**3 / s for s in seconds[kind]]
+        share = [1e-9 * count / rate / s for rate, s in zip(rates[kind], own, strict=True)]
+        rows.append(row(work, f"its operations as {kind} products", share, unit="of its time"))
+    speed = ratios(rates["bfloat16"], rates["float32"])
     rows.append(row("bfloat16 products", "float32 products", speed))
-    return {
-        "rows": rows, "seconds": seconds, "source": data.source, "operations": count,
-        "gflop_per_second": {kind: spread(rate) for kind, rate in rates.items()},
-    }  # fmt: skip
+    rates = {kind: spread(rate) for kind, rate in rates.items()}
+    found = {"rows": rows, "seconds": seconds, "source": data.source, "operations": count}
+    return found | {"gflop_per_second": rates}

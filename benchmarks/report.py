@@ -4,22 +4,12 @@ import json
 from pathlib import Path
 
 from common.runtime import results
-from common.runtime.errors import InputError
 
 
 def merge(path, name: str, entry: dict) -> dict:
-    """Put `entry` under `name` into the JSON at `path`; what else is there stays.  Return all.
-
-    Raises InputError when the file is there and is not such a JSON.
-    """
-    path, everything = Path(path), {}
-    if path.exists():
-        try:
-            everything = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            everything = None
-        if not isinstance(everything, dict):
-            raise InputError(f"{path} is damaged: delete it and measure anew")
+    """Put `entry` under `name` into the JSON at `path`; what else is there stays.  Return all."""
+    path = Path(path)
+    everything = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     everything[name] = results.to_json(entry)
     results.save_json(path, everything)
     return everything

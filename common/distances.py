@@ -16,11 +16,6 @@ def wasserstein(a, b) -> float:
     return float(stats.wasserstein_distance(np.ravel(a), np.ravel(b)))
 
 
-def kolmogorov_smirnov(a, b) -> float:
-    """Return the greatest |F_a - F_b| of numbers a (n,), b (m,)."""
-    return float(stats.ks_2samp(a, b).statistic)
-
-
 def sliced_wasserstein(a, b, directions) -> float:
     """Return sqrt(mean over directions of W2^2) of the projections: directions (d, k), unit length.
 

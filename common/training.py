@@ -100,7 +100,9 @@ def train(
             state.step, state.seconds = step + 1, time.monotonic() - started
             _record(state, values, max(1, steps // 100), bar)
             if stop or state.due() or step + 1 == steps:
-                _check_finite(_not_finite(model), step, state, advice)  # keeps a good state
+                named = model.named_parameters()  # a good state is not overwritten
+                wrong = {f"weights {n}": math.nan for n, p in named if not p.isfinite().all()}
+                _check_finite(wrong, step, state, advice)
                 state.save(base)
             if stop:
                 hint = "; --resume goes on from here" if state.path else ""
@@ -129,12 +131,6 @@ def _numbers(terms, signals, ddp):
     wanted = torch.zeros_like(terms["loss"]) + bool(signals)
     *means, stop = distributed.all_reduce(torch.stack([*terms.values(), wanted]).float()).tolist()
     return dict(zip(terms, means, strict=True)), stop > 0
-
-
-def _not_finite(model) -> dict:
-    """Return {"weights <name>": nan} for the parameters of `model` that are not finite."""
-    named = model.named_parameters()
-    return {f"weights {name}": math.nan for name, p in named if not p.isfinite().all()}
 
 
 def _check_finite(values, step, state, advice):

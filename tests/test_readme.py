@@ -13,20 +13,12 @@ from benchmarks import report
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FOUND = re.findall(r"^(?:\$ )?(python [^#\n]+)|`(python (?:-m )?[^`]+)`", README, re.MULTILINE)
 COMMANDS = sorted({(line or quoted).strip() for line, quoted in FOUND})
-# Tested elsewhere: --resume (test_training), the benchmarks' own sizes, and each script without
-# arguments (test_scripts).
 SKIPPED = ("--resume", "benchmarks")
 TO_RUN = [c for c in COMMANDS if len(c.split()) > 2 and not any(s in c for s in SKIPPED)]
 
 
-def test_there_are_commands():
-    assert {"python ex_1b.py", "python ex_1c.py 2023"} <= set(COMMANDS)
-
-
 @pytest.mark.parametrize("command", TO_RUN)
 def test_commands_run(command, small_mnist):
-    (small_mnist / "my_digits").mkdir()
-    (small_mnist / "MNIST").rename(small_mnist / "my_digits/MNIST")
     words = command.split()[1:]
     if words[0].endswith(".py"):
         words[0] = ROOT / words[0]

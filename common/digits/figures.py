@@ -47,10 +47,9 @@ def sheet(images, title, row_labels=None):
     if row_labels is not None:
         axis.set_yticks(28 * np.arange(rows) + 13.5, row_labels)
         axis.tick_params(length=0)
-    for x in range(28, columns * 28, 28):
-        axis.axvline(x - 0.5, color="0.85", lw=0.5)
-    for y in range(28, rows * 28, 28):
-        axis.axhline(y - 0.5, color="0.85", lw=0.5)
+    for line, count in ((axis.axvline, columns), (axis.axhline, rows)):
+        for k in range(1, count):
+            line(28 * k - 0.5, color="0.85", lw=0.5)
     figure.suptitle(title, fontsize=8)
     return figure
 

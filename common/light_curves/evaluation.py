@@ -36,7 +36,7 @@ def structure_distance(a, b) -> float:
 
 def variability_ks(a, b) -> float:
     """Return the Kolmogorov-Smirnov distance of the standard deviations of the curves."""
-    return distances.kolmogorov_smirnov(np.std(a, axis=1), np.std(b, axis=1))
+    return float(stats.ks_2samp(np.std(a, axis=1), np.std(b, axis=1)).statistic)
 
 
 def peak_counts(curves, prominence: float = 0.1) -> np.ndarray:

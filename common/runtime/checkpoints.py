@@ -78,7 +78,7 @@ def load_model(path: Path, exercise: str, made_by: str, build, needs: dict | Non
     """
     needs = {"model": dict, "weights": dict, "source": str, **(needs or {})}
     content = load(path, exercise, made_by, needs)
-    with _damage(path, made_by):
+    with damage(path, made_by):
         with torch.device("meta"), _Unfilled():
             plan = build(**content["model"])
         check_weights(plan, content["weights"])
@@ -89,7 +89,7 @@ def load_model(path: Path, exercise: str, made_by: str, build, needs: dict | Non
 
 def restore(module: torch.nn.Module, content: dict, path: Path, made_by: str) -> None:
     """Put content["weights"] into `module`; raise InputError, naming `path`, if they do not fit."""
-    with _damage(path, made_by):
+    with damage(path, made_by):
         check_weights(module, content["weights"])
         module.load_state_dict(content["weights"])
 
@@ -101,7 +101,8 @@ def damaged(path: Path, what: str, made_by: str) -> InputError:
 
 
 @contextlib.contextmanager
-def _damage(path, made_by):
+def damage(path, made_by):
+    """Turn what reading a damaged checkpoint raises in the block into `damaged`."""
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

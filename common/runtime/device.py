@@ -1,6 +1,5 @@
 """Cores, accelerators and number formats: what this machine has."""
 
-import ctypes
 import math
 import os
 from contextlib import nullcontext
@@ -25,29 +24,13 @@ def available_cores() -> int:
         return cores
 
 
-def keep_freed_memory() -> bool:
-    """Let glibc keep up to 256 MiB that were freed; return whether this system has its malloc.
-
-    By default it hands large tensors back at once, and the next step asks for them anew: a fifth
-    of the time of decoding goes to page faults then.  Numbers do not change.  (mallopt(3).)
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, TypeError, AttributeError):  # musl, macOS, Windows
-        return False
-    trim_threshold, top_pad, mmap_threshold = (-1, 2**28), (-2, 2**26), (-3, 2**25)  # malloc.h
-    done = [mallopt(*one) for one in (mmap_threshold, trim_threshold, top_pad)]
-    return all(done)
-
-
 def pick_device(name: str) -> torch.device:
-    """Return the device called `name`; "auto" is the accelerator that is there, else the CPU.
+    """Return the device called `name`; "auto" is a CUDA GPU if there is one, else the CPU.
 
     Under torchrun "cuda" is the GPU of this process.  Raises InputError for one that is not here.
     """
     if name == "auto":
-        found = torch.accelerator.current_accelerator(check_available=True)
-        name = found.type if found is not None else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"  # mps has no float64
     if name == "cuda" and distributed.world_size() > 1:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:

@@ -61,8 +61,7 @@ def atomic_write(path: Path, write) -> Path:
 
 def _mark(path: Path) -> str:
     """Return how temporary files of `path` begin that this host makes: short, safe in a glob."""
-    key = f"{path.name} {socket.gethostname()}"
-    return f".{hashlib.sha256(key.encode()).hexdigest()[:12]}."
+    return f".{hashlib.sha256(f'{path.name} {socket.gethostname()}'.encode()).hexdigest()[:12]}."
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -97,24 +97,16 @@ def parse(settings_class, description, argv=None, positional=None):
 
 def _add_flag(parser, field):
     flag, details = "--" + field.name.replace("_", "-"), field.metadata
+    help = details["help"].replace("%", "%%")
     if field.type is bool:
-        parser.add_argument(flag, action="store_true", default=UNSET, help=details["help"])
-        return
-    if field.type is tuple:  # of numbers
-        parser.add_argument(
-            flag, nargs="+", type=float, metavar="NUMBER", default=UNSET, help=details["help"]
-        )
-        return
-    help = details["help"] + ("" if field.default in ("", None) else f" (default: {field.default})")
-    metavar = None if details["choices"] else field.type.__name__.upper()
-    parser.add_argument(
-        flag,
-        type=field.type,
-        choices=details["choices"],
-        metavar=metavar,
-        default=UNSET,
-        help=help.replace("%", "%%"),
-    )
+        kind = {"action": "store_true"}
+    elif field.type is tuple:  # of numbers
+        kind = {"nargs": "+", "type": float, "metavar": "NUMBER"}
+    else:
+        metavar = None if details["choices"] else field.type.__name__.upper()
+        kind = {"type": field.type, "choices": details["choices"], "metavar": metavar}
+        help += "" if field.default in ("", None) else f" (default: {field.default})"
+    parser.add_argument(flag, default=UNSET, help=help, **kind)
 
 
 def validated(settings):

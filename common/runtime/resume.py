@@ -51,14 +51,12 @@ class State:
             self.saved_step = self.step
 
     def _restore_optimizer(self, optimizer):
-        try:
+        with checkpoints.damage(self.path, AGAIN):
             optimizer.load_state_dict(self.content["optimizer"])
             for parameter, kept in optimizer.state.items():
                 for value in kept.values():
                     if value.dim() and value.shape != parameter.shape:
                         raise ValueError(f"optimizer: {tuple(value.shape)}")
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise checkpoints.damaged(self.path, str(error), AGAIN) from error
 
     def due(self) -> bool:
         """Tell whether it is time to save."""

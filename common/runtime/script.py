@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from common.runtime import distributed
-from common.runtime.device import available_cores, keep_freed_memory, pick_device
+from common.runtime.device import available_cores, pick_device
 from common.runtime.errors import InputError
 
 
@@ -24,7 +24,6 @@ def start(settings) -> torch.device:
     Under torchrun it also joins the other processes, with which it shares the cores.
     """
     distributed.init()
-    keep_freed_memory()
     random.seed(settings.seed)
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)

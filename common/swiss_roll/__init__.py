@@ -1,6 +1,6 @@
 """The 2-D Swiss roll of exercise 3: samples, exact density and score, negatives, distances.
 
-density      log p(x), score, entropy, nearest point of the spiral: exact
+density      log p(x), score, nearest point of the spiral: exact
 data         draw from the roll, or read the user's points
 negatives    what stands in for samples of the model while it is trained
 samplers     better samplers than the exercise's protocol
@@ -13,7 +13,6 @@ from common.swiss_roll.density import (  # noqa: F401
     FIRST,
     LAST,
     NOISE,
-    entropy,
     log_density,
     log_density_and_score,
     nearest,

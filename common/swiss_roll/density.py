@@ -1,4 +1,4 @@
-"""The 2-D Swiss roll, exactly: density, score, entropy, nearest point of the spiral.
+"""The 2-D Swiss roll, exactly: density, score, nearest point of the spiral.
 
     t ~ U(3 pi / 2, 9 pi / 2),   x = (t cos t, t sin t) + noise * eps,   eps ~ N(0, I)
     p(x) = 1 / (3 pi) * integral N(x; (t cos t, t sin t), noise^2 I) dt
@@ -13,7 +13,6 @@ import math
 import numpy as np
 import torch
 
-from common.ebm import grid
 from common.runtime.errors import InputError
 
 FIRST, LAST = 1.5 * math.pi, 4.5 * math.pi  # of t
@@ -84,13 +83,6 @@ def log_density_and_score(x, noise: float = NOISE) -> tuple[torch.Tensor, torch.
         values.append(value)
         gradients.append(((shares @ centres) / total - part) / noise**2)
     return torch.cat(values), torch.cat(gradients)
-
-
-def entropy(noise: float = NOISE) -> float:
-    """Return -integral p log p in nats, on a square grid of half a noise over the roll."""
-    points, area = grid(noise / 2, LAST + 8 * noise)
-    log_p = log_density(points, noise)
-    return -(log_p.exp() * log_p).sum().item() * area
 
 
 def nearest(x) -> tuple[torch.Tensor, torch.Tensor]:

@@ -65,14 +65,11 @@ def measure(x: torch.Tensor, truth: torch.Tensor) -> dict:
 
 def summary(rows: list[dict]) -> dict:
     """Return {"name": {"mean", "std"}} over the dictionaries `rows` of `measure`."""
-    out = {}
-    for name in rows[0]:
-        values = np.array([row[name] for row in rows])
-        out[name] = {
-            "mean": float(values.mean()),
-            "std": float(values.std(ddof=min(1, len(rows) - 1))),
-        }
-    return out
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    ddof = min(1, len(rows) - 1)
+    return {
+        k: {"mean": float(c.mean()), "std": float(c.std(ddof=ddof))} for k, c in columns.items()
+    }
 
 
 class StepRecorder:
