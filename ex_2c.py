@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from common.light_curves import model as curve_model
+from common.light_curves.data import save_curves
 from common.runtime import results, script
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse
@@ -70,7 +71,7 @@ def write_curves(settings, device, content) -> dict:
     warn_outside(sizes, content["trained_p"])
     curves = generate(sizes, settings.n, settings.seed, settings.out_dir, device)
     path = Path(settings.out or Path(settings.out_dir) / "figures/ex_2c_curves.csv")
-    print(results.save_table(path, sizes, curves))
+    print(save_curves(path, sizes, curves))
     return {"file": str(path), "p": sizes, "source": content["source"]}
 
 

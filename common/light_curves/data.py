@@ -1,10 +1,12 @@
 """Light curves as the scripts use them: sorted into roles, by source size, stacked, logarithmic."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from common.runtime import files
 from common.runtime.errors import InputError
 
 MAP, SAME_FIELD, OTHER_FIELD = "12345", "12346", "12347"
@@ -83,3 +85,25 @@ def stacked(train: dict, limit: int = 0):
 def to_log(curves) -> np.ndarray:
     """Return log10 of relative magnification, float32; below 1e-3 it is cut."""
     return np.log10(np.maximum(np.asarray(curves, np.float32), LEAST))
+
+
+def save_curves(path: Path, p, curves) -> Path:
+    """Write curves (m, n, 300) of the sizes p (m,): .npz {"p", "mu"}, or .csv, a curve a row.
+
+    Raises InputError for another suffix or an unwritable place.
+    """
+    path, curves = Path(path), np.asarray(curves)
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".npz"):
+        raise InputError(f"cannot write {path}: the name must end in .csv or .npz")
+
+    def write(temporary):
+        with open(temporary, "wb") as file:
+            if kind == ".npz":
+                return np.savez_compressed(file, p=np.asarray(p), mu=curves)
+            sizes = np.repeat(p, curves.shape[1])[:, None]
+            names = ",".join(["p", *(f"mu_{k}" for k in range(curves.shape[2]))])
+            rows = np.concatenate([sizes, np.concatenate(curves)], 1)
+            return np.savetxt(file, rows, "%.6g", ",", header=names, comments="")
+
+    return files.atomic_write(path, write)

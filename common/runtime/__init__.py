@@ -7,7 +7,7 @@ seeding      random numbers that depend on (seed, step) alone
 device       cores, accelerators, bfloat16
 distributed  the processes that torchrun starts
 files        files are written whole or not at all; locks; where files are found
-results      JSON, figures and tables
+results      JSON and figures
 checkpoints  weights, written and believed only when they fit
 resume       the state of an unfinished training
 """

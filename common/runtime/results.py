@@ -1,10 +1,8 @@
-"""What a script leaves besides weights: numbers as JSON, figures, tables."""
+"""What a script leaves besides weights: numbers as JSON, and figures."""
 
 import json
 import math
 from pathlib import Path
-
-import numpy as np
 
 from common.runtime import files
 from common.runtime.errors import InputError
@@ -66,27 +64,5 @@ def save_figure(path: Path, figure) -> Path:
     def write(temporary):
         with open(temporary, "wb") as file:  # closed here: matplotlib forgets to on a full disk
             figure.savefig(file, format=kind, dpi="figure", metadata=stamp)
-
-    return files.atomic_write(path, write)
-
-
-def save_table(path: Path, p, curves) -> Path:
-    """Write curves (m, n, 300) of the sizes p (m,): .npz {"p", "mu"}, or .csv, a curve a row.
-
-    Raises InputError for another suffix or an unwritable place.
-    """
-    path, curves = Path(path), np.asarray(curves)
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".npz"):
-        raise InputError(f"cannot write {path}: the name must end in .csv or .npz")
-
-    def write(temporary):
-        with open(temporary, "wb") as file:
-            if kind == ".npz":
-                return np.savez_compressed(file, p=np.asarray(p), mu=curves)
-            sizes = np.repeat(p, curves.shape[1])[:, None]
-            names = ",".join(["p", *(f"mu_{k}" for k in range(curves.shape[2]))])
-            rows = np.concatenate([sizes, np.concatenate(curves)], 1)
-            return np.savetxt(file, rows, "%.6g", ",", header=names, comments="")
 
     return files.atomic_write(path, write)

@@ -13,6 +13,7 @@ import torch
 from conftest import ROOT, run_script
 from faults.test_kill import check_whole
 
+from common.light_curves.data import save_curves
 from common.runtime import checkpoints, results, resume
 from common.runtime.errors import InputError
 
@@ -40,8 +41,8 @@ WRITERS = {
     "a.png": lambda path: results.save_figure(path, figure()),
     "a.pdf": lambda path: results.save_figure(path, figure()),
     "a.svg": lambda path: results.save_figure(path, figure()),
-    "a.csv": lambda path: results.save_table(path, [1.0], np.ones((1, 20, 300))),
-    "a.npz": lambda path: results.save_table(path, [1.0], np.random.rand(1, 20, 300)),
+    "a.csv": lambda path: save_curves(path, [1.0], np.ones((1, 20, 300))),
+    "a.npz": lambda path: save_curves(path, [1.0], np.random.rand(1, 20, 300)),
 }
 
 
