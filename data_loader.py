@@ -58,7 +58,10 @@ def read_labels(path) -> list[tuple[int, str, int, np.ndarray]]:
         if not words:
             continue
         if columns is None:
-            columns = _columns(words, where)
+            for name in ("map_id", "disc_id", *LABELS):
+                if words.count(name) != 1:
+                    raise InputError(f"{where}: the header needs the column {name} once")
+            columns = {name: column for column, name in enumerate(words)}
             width = len(words)
             continue
         if len(words) != width:
@@ -77,13 +80,6 @@ def read_labels(path) -> list[tuple[int, str, int, np.ndarray]]:
     if not rows:
         raise InputError(f"{path}, line 1: no rows below the header map_id disc_id k g s p")
     return rows
-
-
-def _columns(words, where):
-    for name in ("map_id", "disc_id", *LABELS):
-        if words.count(name) != 1:
-            raise InputError(f"{where}: the header needs the column {name} once")
-    return {name: column for column, name in enumerate(words)}
 
 
 def _number(word, name, where):

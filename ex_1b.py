@@ -111,11 +111,12 @@ def draw(model, data, metrics: dict, history: dict, seed: int) -> dict:
 def main(argv=None) -> dict:
     """Train, save the checkpoint, measure, draw, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
+    classifier.load(settings.out_dir)  # a damaged file is better known before the training
     device = script.start(settings)
     data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
     key = resume_key(settings, source=data.source)
-    path = Path(settings.out_dir) / digit_model.NAME
-    state = resume.State(checkpoints.unclaimed(path, key, settings.force), key, settings.resume)
+    path = checkpoints.unclaimed(Path(settings.out_dir) / digit_model.NAME, key, settings.force)
+    state = resume.State(path, key, settings.resume, settings.force)
     model, history = fit(data, settings, device, state)
     if not distributed.is_main():
         return {}

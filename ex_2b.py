@@ -114,15 +114,16 @@ def main(argv=None) -> dict:
     device = script.start(settings)
     folder = simulation.folder_of(settings)
     data, source = curve_data.split(*data_loader.dataloader(folder)), simulation.source_of(folder)
-    key = resume_key(settings, source=source)
+    key = resume_key(settings, source=source, data_sha256=curve_data.digest(data.train))
     path = checkpoints.unclaimed(Path(settings.out_dir) / curve_model.NAME, key, settings.force)
-    state = resume.State(path, key, settings.resume)
+    state = resume.State(path, key, settings.resume, settings.force)
     torch.manual_seed(settings.seed)  # reading or simulating the data may have drawn numbers
     model, history = fit(data.train, settings, device, state)
     if not distributed.is_main():
         return {}
     content = {"exercise": "ex_2b", "source": source, "settings": asdict(settings)}
     content |= {"model": curve_model.architecture(settings), "trained_p": sorted(data.train)}
+    content |= {"data_sha256": key["data_sha256"]}
     print(checkpoints.save(path, content | {"weights": model.cpu().state_dict()}))
 
     metrics = {"source": source, "settings": asdict(settings), "trained_p": sorted(data.train)}

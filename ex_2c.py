@@ -56,19 +56,15 @@ def generate(p: Sequence[float], n: int, seed: int | None = None, out_dir=".", d
         return curve_model.draw(model, sizes, int(n)).numpy()
 
 
-def warn_outside(p, trained) -> None:
-    """Say on standard error which of the sizes p lie outside those trained on."""
-    far = [size for size in p if not min(trained) / 1.01 <= size <= 1.01 * max(trained)]
-    if far:
-        sizes = ", ".join(f"{size:g}" for size in far)
-        limits = f"{min(trained):.3g} ... {max(trained):.3g}"
-        sys.stderr.write(f"warning: p = {sizes} R_E: not to be trusted outside {limits} R_E\n")
-
-
 def write_curves(settings, device, content) -> dict:
-    """Write the curves that --p asks for; return where."""
-    sizes = curve_model.as_sizes(settings.p).tolist()
-    warn_outside(sizes, content["trained_p"])
+    """Write the curves that --p asks for, with a warning outside the trained range."""
+    sizes, trained = curve_model.as_sizes(settings.p).tolist(), content["trained_p"]
+    far = [f"{p:g}" for p in sizes if not min(trained) / 1.01 <= p <= 1.01 * max(trained)]
+    if far:
+        limits = f"{min(trained):.3g} ... {max(trained):.3g}"
+        sys.stderr.write(
+            f"warning: p = {', '.join(far)} R_E: not to be trusted outside {limits} R_E\n"
+        )
     curves = generate(sizes, settings.n, settings.seed, settings.out_dir, device)
     path = Path(settings.out or Path(settings.out_dir) / "figures/ex_2c_curves.csv")
     print(save_curves(path, sizes, curves))

@@ -35,8 +35,7 @@ from common.runtime.seeding import step_seed
 from common.swiss_roll import data as roll_data
 from common.swiss_roll import evaluation, negatives
 
-# of each method: updates, points an update, learning rate, chain steps an update and their eps,
-# decay of the weights' average, l2 at first and in the end
+# updates, points an update, learning rate, chain steps an update, decay of the weights' average
 RECIPES = {
     "cd": {"steps": 1800, "batch": 512, "rate": 4e-3, "chain": 40, "eps": 0.06, "average": 0.998,
            "l2": (1e-2, 1e-4)},

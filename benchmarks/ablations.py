@@ -8,7 +8,6 @@ Rows already in the file with the same settings are kept, so a stopped run goes 
 minutes each on 2 cores; ex_1b needs MNIST.
 """
 
-import json
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,7 +84,7 @@ def rows_of(path, settings, rows, base, measure, more, extra=(), describe=lambda
     describe: settings -> what must be the same besides them for a row to be kept.
     more: goes into the JSON beside "rows".  Returns {name: row}.
     """
-    done = json.loads(path.read_text(encoding="utf-8")).get("rows", {}) if path.exists() else {}
+    done = results.read_json(path).get("rows", {})
     for name, change in rows.items():
         own = {k: change[k] for k in extra if k in change}
         change = {k: v for k, v in change.items() if k not in own}
@@ -210,9 +209,6 @@ def ex_3a_ablation(settings, path: Path) -> dict:
 
     oracle = {f"eps_{eps:g}": sw2(swiss_roll.score, eps) for eps in protocol.eps}
 
-    def describe(wanted):
-        return ex_3a.recipe_of(wanted) | {"repeats": protocol.repeats}
-
     def measure(wanted, extra):
         data = swiss_roll.sample(wanted.points, wanted.noise, wanted.seed + 1)
         model, history = ex_3a.fit(data, wanted)
@@ -225,7 +221,8 @@ def ex_3a_ablation(settings, path: Path) -> dict:
 
     rows = {"cd, seed 0": {}} if settings.smoke else ROWS_3A
     table = {"oracle_sw2": oracle, "oracle_repeats": protocol.repeats}
-    rows = rows_of(path, settings, rows, base, measure, table, describe=describe)
+    described = lambda wanted: ex_3a.recipe_of(wanted) | {"repeats": protocol.repeats}  # noqa: E731
+    rows = rows_of(path, settings, rows, base, measure, table, describe=described)
     over_seeds = {}
     for name in METHODS_3A:
         some = [row for key, row in rows.items() if key.startswith(f"{name}, seed ")]

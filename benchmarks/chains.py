@@ -54,7 +54,7 @@ def measure(settings, device) -> dict:
     apart = disagreement(both.values(), x, 20)
     generator = torch.Generator(device).manual_seed(0)
     sides = {name: lambda s=s: s(x.clone(), steps, generator) for name, s in both.items()}
-    seconds = alternate(sides, settings.repeats, device)
+    seconds = alternate(sides, settings.repeats)
     work, fast = f"{chains} chains x {steps} steps", seconds["this project"]
     rows = [row(work, "torchebm LangevinDynamics", ratios(seconds["torchebm"], fast), 1.8)]
     return {"rows": rows, "seconds": seconds, "largest_difference_after_20_steps": apart}

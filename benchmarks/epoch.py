@@ -74,7 +74,7 @@ def measure(settings, device) -> dict:
     for kind in ("float32", "bfloat16"):
         matrix = torch.randn(SIDE, SIDE, device=device).to(getattr(torch, kind))
         sides[kind] = lambda m=matrix: [m @ m for _ in range(TIMES)]
-    seconds = alternate(sides, settings.repeats, device)
+    seconds = alternate(sides, settings.repeats)
     count = len(data.train_images) // wanted.batch * operations(model, wanted.batch, device)
     own, work = seconds["this project"], "an epoch of ex_1b.py"
     rows, rates = [row(work, "usual loop", ratios(seconds["usual loop"], own))], {}

@@ -1,15 +1,11 @@
 """benchmarks/results.json, and the table that benchmarks/README.md shows of it."""
 
-import json
-from pathlib import Path
-
 from common.runtime import results
 
 
 def merge(path, name: str, entry: dict) -> dict:
     """Put `entry` under `name` into the JSON at `path`; what else is there stays.  Return all."""
-    path = Path(path)
-    everything = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    everything = results.read_json(path)
     everything[name] = results.to_json(entry)
     results.save_json(path, everything)
     return everything

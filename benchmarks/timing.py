@@ -4,33 +4,23 @@ import importlib
 import statistics
 import time
 
-import torch
-
 from common.runtime.errors import InputError
 
 
-def alternate(sides: dict, repeats: int, device=None) -> dict:
+def alternate(sides: dict, repeats: int) -> dict:
     """Call each function of `sides` once, unmeasured, then `repeats` times, by turns.
 
     The order is reversed in every other round.  Returns {name: [seconds, ...]}.
-    device: a GPU is waited for.
     """
     seconds = {name: [] for name in sides}
     for function in sides.values():
         function()
     for turn in range(repeats):
         for name in list(sides)[:: 1 if turn % 2 == 0 else -1]:
-            _wait(device)
             started = time.perf_counter()
             sides[name]()
-            _wait(device)
             seconds[name].append(time.perf_counter() - started)
     return seconds
-
-
-def _wait(device):
-    if device is not None and device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def spread(values) -> dict:

@@ -91,3 +91,14 @@ def test_batches_are_permutations_and_independent_of_history():
 def test_step_seeds_differ():
     seeds = {seeding.step_seed(seed, step) for seed in range(50) for step in range(-50, 50)}
     assert len(seeds) == 5000 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_an_unfinished_training_is_not_lost_by_starting_anew(tmp_path):
+    """Neither --resume nor --force: refused; other data: not resumed."""
+    fit(tmp_path / "a.pt", 5, key={"data_sha256": "one"})
+    before = (tmp_path / "a.resume.pt").read_bytes()
+    with pytest.raises(InputError, match="unfinished training; add --resume or --force"):
+        resume.State(tmp_path / "a.pt", {}, force=False)
+    with pytest.raises(InputError, match="data_sha256 = one, not two"):
+        resume.State(tmp_path / "a.pt", {"data_sha256": "two"}, resume=True)
+    assert (tmp_path / "a.resume.pt").read_bytes() == before

@@ -1,5 +1,6 @@
 """Light curves as the scripts use them: sorted into roles, by source size, stacked, logarithmic."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,14 @@ def stacked(train: dict, limit: int = 0):
     parts = {p: torch.from_numpy(to_log(curves[: limit or None])) for p, curves in train.items()}
     rows = [(x, torch.full((len(x),), p), x.std().expand(len(x))) for p, x in parts.items()]
     return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+
+
+def digest(curves: dict) -> str:
+    """Return a SHA-256 of curves {p: (n, 300)}: other data, other digest."""
+    found = hashlib.sha256(repr(list(curves)).encode())
+    for part in curves.values():
+        found.update(np.ascontiguousarray(part))
+    return found.hexdigest()
 
 
 def to_log(curves) -> np.ndarray:

@@ -11,6 +11,8 @@ import numba
 import numpy as np
 import torch
 
+from common.runtime.errors import InputError
+
 TAPS = 12  # points of the Lagrange interpolation of the far field
 CELLS = 3.2  # grid cells in one Ewald width: with 12 taps an error near 1e-7
 REACH = 6.0  # Ewald widths beyond which the near field, exp(-18), is left out
@@ -30,6 +32,8 @@ class FarField:
     @staticmethod
     def of(stars, box, ewald_width) -> "FarField":
         """Solve div alpha = 2 kappa for stars (n, 2) smeared by Gaussians, without their mean."""
+        if not 0.01 <= ewald_width <= 10:
+            raise InputError(f"ewald_width {ewald_width}: give 0.01 to 10 R_E")
         m = [_smooth_size(side * CELLS / ewald_width) for side in box]
         kappa = torch.from_numpy(_smear(np.asarray(stars, float), np.array(box), *m, ewald_width))
         k1 = 2 * np.pi * torch.fft.fftfreq(m[0], box[0] / m[0], dtype=torch.float64)[:, None]
