@@ -1,23 +1,22 @@
 """Exercise 3(a): train an energy-based model p(x) = exp(f(x)) / Z on the 2-D Swiss roll.
 
-    python ex_3a.py                     -> checkpoints/ex_3a_cd.pt, figures/ex_3a_cd.json
-    python ex_3a.py --method jump                        persistent chains with global jumps
-    python ex_3a.py --method short-run --step-size 0.01  the sampler trained as it will be run
-    python ex_3a.py --method nce                         noise-contrastive estimation
+    python ex_3a.py                    -> checkpoints/ex_3a_cd.pt, figures/ex_3a_cd.png and .json
+    python ex_3a.py --method mala      the same, with Metropolis-tested steps
+    python ex_3a.py --method replica   persistent chains at several temperatures
+    python ex_3a.py --method pcd       persistent chains without them: diverges
+    python ex_3a.py --method short-run --step-size 0.01   the sampler trained as it will be run
+    python ex_3a.py --method nce       noise-contrastive estimation
 
     grad log-likelihood = E_data[grad f] - E_model[grad f]
     loss = E_neg[f] - E_data[f] + l2 (E_neg[f^2] + E_data[f^2])
 
 The gradient of the loss is minus that of the log-likelihood when the negatives are samples of the
-model; the small l2, which falls to next to nothing, keeps f from drifting.  In cd (contrastive
-divergence) the negatives are chains of Langevin steps, x + eps grad f(x) + sqrt(2 eps) z, that
-start at the data; each step is Metropolis-tested (--plain leaves that out, and takes smaller
-steps).  In jump persistent chains are also moved by Metropolis-tested jumps anywhere on the roll.
+model; the small l2, which falls to next to nothing, keeps f from drifting.  In contrastive
+divergence (cd) the negatives are the ends of chains of Langevin steps that start at the data,
+x <- x + eps grad f(x) + sqrt(2 eps) z.
 Network: common/ebm.py; steps: common/langevin.py; chains: common/swiss_roll/negatives.py.
 Reads data/swiss_roll_2d.csv (--data-dir) if there is one, else draws from scikit-learn's roll;
 its density is known, so KL(data || model) is computed, not estimated.
-Expect (seed 0, AMD EPYC, 1 threads, torch 2.13.0+cpu): KL 0.0094 nats after 58 s;
-with --method jump 0.0005 nats after 65 s.
 """
 
 from dataclasses import asdict, dataclass
@@ -27,65 +26,59 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from common import ebm, training
-from common.runtime import checkpoints, results, script
+from common import ebm, swiss_roll, training
+from common.runtime import checkpoints, results, resume, script
 from common.runtime.errors import InputError
-from common.runtime.options import Common, option, parse, resume_key
+from common.runtime.options import Training, option, parse, resume_key
 from common.runtime.seeding import step_seed
 from common.swiss_roll import data as roll_data
-from common.swiss_roll import evaluation, negatives
+from common.swiss_roll import evaluation, figures, negatives
 
-# updates, points an update, learning rate, chain steps an update, decay of the weights' average
+# updates, points an update, learning rate, chain steps an update and their sizes (the first and
+# the last of a chain), memory of the weights' average, first and last l2
 RECIPES = {
-    "cd": {"steps": 1800, "batch": 512, "rate": 4e-3, "chain": 40, "eps": 0.06, "average": 0.998,
-           "l2": (1e-2, 1e-4)},
-    "jump": {"steps": 14000, "batch": 512, "rate": 1e-2, "chain": 1, "eps": 0.01, "average": 0.999,
-             "l2": (1e-3, 1e-8)},
-    "short-run": {"steps": 5000, "batch": 1024, "rate": 1e-3, "chain": 20, "eps": 0.1,
+    "cd": {"steps": 2400, "batch": 512, "rate": 4e-3, "chain": 80, "eps": (0.02, 0.002),
+           "average": 0.998, "l2": (1e-2, 1e-4)},
+    "mala": {"steps": 1800, "batch": 512, "rate": 4e-3, "chain": 40, "eps": (0.06, 0.06),
+             "average": 0.998, "l2": (1e-2, 1e-4)},
+    "replica": {"steps": 14000, "batch": 512, "rate": 1e-2, "chain": 1, "eps": (0.02, 0.02),
+                "average": 0.999, "l2": (1e-3, 1e-8), "betas": (1.0, 0.65, 0.35, 0.0)},
+    "pcd": {"steps": 4000, "batch": 512, "rate": 4e-3, "chain": 20, "eps": (0.01, 0.01),
+            "average": 0.998, "l2": (1e-2, 1e-4)},
+    "short-run": {"steps": 5000, "batch": 1024, "rate": 1e-3, "chain": 20, "eps": (0.1, 0.1),
                   "average": 0.998, "l2": (1e-3, 1e-5), "noise": 0.6},
-    "nce": {"steps": 6000, "batch": 1024, "rate": 3e-3, "chain": 0, "eps": 0.01, "average": 0.999,
-            "l2": (0.0, 0.0)},
+    "nce": {"steps": 6000, "batch": 1024, "rate": 3e-3, "average": 0.999},
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Training):
     """The method; 0 means the method's own value, see RECIPES."""
 
     threads: int = option(
         1, "CPU threads, 0: all; more do not pay", minimum=0, maximum=1024, trains=False
     )
     method: str = option("cd", "where negatives come from", choices=[*RECIPES])
-    step_size: float = option(0.1, "eps of short-run", minimum=1e-6, maximum=10.0)
-    plain: bool = option(False, "cd without the Metropolis test, smaller steps")
+    step_size: float = option(0.0, "eps of all Langevin steps", minimum=0.0, maximum=10.0)
+    chain: int = option(0, "Langevin steps an update", minimum=0, maximum=10**5)
     steps: int = option(0, "updates", minimum=0, maximum=10**7, smoke=20)
     batch: int = option(0, "points an update", minimum=0, maximum=10**6)
-    chain: int = option(-1, "Langevin steps an update", minimum=-1, maximum=10**5)
     width: int = option(64, "units of each of the 3 layers", minimum=1, maximum=4096)
     points: int = option(10**6, "points of the roll", minimum=100, maximum=10**8, smoke=500)
     noise: float = option(0.2, "of the roll", minimum=0.01, maximum=2.0)
-    force: bool = option(False, "overwrite a checkpoint of other settings", trains=False)
 
 
 def recipe_of(settings) -> dict:
     """Return the recipe of settings.method with what the settings change in it."""
     recipe = dict(RECIPES[settings.method])
-    recipe |= {key: value for key in ("steps", "batch") if (value := getattr(settings, key))}
-    recipe |= {"chain": settings.chain} if settings.chain >= 0 else {}
-    if settings.method == "short-run":
-        recipe["eps"] = settings.step_size
-        if settings.step_size < 0.005:  # little time: f has to become steep
-            recipe["rate"] *= 2
+    if settings.method == "nce" and (settings.step_size or settings.chain):
+        raise InputError("--step-size, --chain: nce takes no Langevin steps")
+    recipe |= {k: v for k in ("steps", "batch", "chain") if (v := getattr(settings, k))}
+    if settings.step_size:
+        recipe["eps"] = (settings.step_size, settings.step_size)
+    if settings.method == "short-run" and recipe["eps"][0] < 0.005:  # f has to become steep
+        recipe["rate"] *= 2
     return recipe
-
-
-def source_of(model, data, settings, recipe):
-    """Return where the negatives of settings.method come from; None for nce."""
-    if settings.method == "cd":
-        return negatives.ContrastiveDivergence(model, data, recipe, settings.plain)
-    if settings.method == "jump":
-        return negatives.PersistentJumps(model, data, recipe)
-    return negatives.ShortRun(model, data, recipe) if settings.method == "short-run" else None
 
 
 def contrastive_loss(model, x, y, l2: float) -> dict:
@@ -113,18 +106,18 @@ def nce_loss(model, x) -> dict:
     return {"loss": loss, "energy_gap": (model(x).mean() - model(y).mean()).detach()}
 
 
-def fit(data, settings, watch=None):
+def fit(data, settings, state=None, watch=None):
     """Train f on data (n, 2) by settings.method; return the averaged network and the history.
 
-    watch: called as watch(network) about ten times; what it returns (a dict of numbers) goes into
-    the history.  Raises InputError when a term is not finite.
+    watch: called as watch(network) about 12 times; the numbers that it returns go into the history.
+    Raises InputError when a term is not finite.
     """
-    recipe = recipe_of(settings)
+    recipe, state = recipe_of(settings), state or resume.State(None, {})
+    steps = recipe["steps"]
     torch.manual_seed(step_seed(settings.seed, -1))
     model = ebm.LogDensity(settings.width)
     optimizer = torch.optim.Adam(model.parameters(), recipe["rate"], fused=True)
-    source = source_of(model, data, settings, recipe)
-    steps, watched = recipe["steps"], []
+    source = negatives.SOURCES.get(settings.method, negatives.Source)(data, recipe)
 
     def lerp(average, weights, updates):
         keep = min(recipe["average"], (int(updates) + 1) / (int(updates) + 10))
@@ -134,52 +127,67 @@ def fit(data, settings, watch=None):
 
     def loss_terms(step):
         average.update_parameters(model)
-        if watch and step % max(1, steps // 10) == 0:
-            watched.append({"step": step, **watch(average.module)})
+        if watch and step % max(1, steps // 12) == 0:
+            for name, value in {"watched_step": step, **watch(average.module)}.items():
+                state.history.setdefault(name, []).append(value)
         if settings.method == "nce":
-            return nce_loss(model, negatives.minibatch(data, recipe["batch"]))
-        x, y = source.pairs(step / steps)
+            return nce_loss(model, source.minibatch())
+        x, y = source.pairs(model, step / steps)
         l2 = negatives.geometric_schedule(*recipe["l2"], step / (0.6 * steps))
         return contrastive_loss(model, x, y, l2)
 
     def rate(step, steps):
         return 0.02 + 0.98 * training.warmup_cosine(step, steps, min(0.5, 200 / steps))
 
-    advice = "start anew with a lower --step-size, or another --seed"
     history = training.train(
-        model, loss_terms, optimizer, steps=steps, seed=settings.seed, rate=rate, advice=advice
-    )
-    return average.module.eval(), history | {"watched": watched}
+        torch.nn.ModuleList([model, average, source]), loss_terms, optimizer, steps=steps,
+        seed=settings.seed, rate=rate, state=state,
+        advice="start anew with a lower --step-size, or another --seed",
+    )  # fmt: skip
+    return average.module.eval(), history
 
 
 def main(argv=None) -> dict:
-    """Train, save the checkpoint, measure, save the numbers; return them."""
+    """Train, save the checkpoint, measure, draw, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
-    if settings.plain and settings.method != "cd":
-        raise InputError("--plain is of --method cd alone")
     script.start(settings)
-    name = f"ex_3a_{settings.method}" + ("_plain" if settings.plain else "")
+    name = f"ex_3a_{settings.method}"
     if settings.method == "short-run":
-        name = f"ex_3a_short_{settings.step_size:g}"
+        name = f"ex_3a_short_{recipe_of(settings)['eps'][0]:g}"
     data, noise, source = roll_data.load(
         settings.data_dir, settings.noise, settings.points, settings.seed + 1
     )
+    key = resume_key(settings, source=source)
     path = Path(settings.out_dir) / f"checkpoints/{name}.pt"
-    checkpoints.unclaimed(path, resume_key(settings, source=source), settings.force)
-    exact_kl = evaluation.ExactKL(noise) if noise else None
-    model, history = fit(data, settings, exact_kl)
+    state = resume.State(
+        checkpoints.unclaimed(path, key, settings.force), key, settings.resume, settings.force
+    )
+    exact = evaluation.ExactKL(noise) if noise else None
+    model, history = fit(data, settings, state, exact)
     content = {"exercise": "ex_3a", "model": {"width": settings.width}, "noise": noise or 0.0}
     content |= {"weights": model.state_dict(), "settings": asdict(settings), "source": source}
     print(checkpoints.save(path, content))
 
+    found = exact(model) if exact else {"kl_nats": None, **ebm.normaliser(model)}
+    kl, log_z = found["kl_nats"], found["log_z"]
+    diverged = settings.method == "pcd" and exact and not kl < history["kl_nats"][0]
+    if diverged:  # farther from the data than the network it began with
+        print(f"{path}: deleted, since the training diverged")
+        path.unlink()
     metrics = {"source": source, "settings": asdict(settings), "hardware": history["hardware"]}
-    metrics |= exact_kl(model) if exact_kl else {"log_z": ebm.log_normaliser(model)}
-    metrics |= {"training_seconds": history["seconds"], "watched": history.pop("watched")}
+    metrics |= found | {"training_seconds": history["seconds"], "diverged": diverged}
     metrics["history"] = {k: v for k, v in history.items() if isinstance(v, list)}
-    metrics = results.save_results(settings.out_dir, name, metrics, {}, [name])
-    kl = f"KL(data || model) = {metrics['kl_nats']:.4f} nats" if exact_kl else "no exact KL"
-    print(f"{name}: {kl}, log Z = {metrics['log_z']:.3f}, {history['seconds']:.0f} s; {source}")
-    return metrics
+    shown = evaluation.log10_on_window(lambda x: ebm.values(model, x) - log_z)
+    truth = data[:2000]
+    if noise:
+        truth = evaluation.log10_on_window(lambda x: swiss_roll.log_density(x, noise))
+    said = f"KL(data || model) = {kl:.4f} nats" if exact else "no exact KL"
+    said = f"{name}: {said}, log Z = {log_z:.3f}"
+    drawn = {name: figures.training(truth, shown, history, kl, f"{said}; {source}")}
+    done = results.save_results(settings.out_dir, name, metrics, drawn, [] if diverged else [name])
+    state.remove()
+    print(f"{said}, {history['seconds']:.0f} s; {source}")
+    return done
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Contrastive divergence puts chains that start at data (or persist) in place of t
 (Hinton 2002; Tieleman 2008): see ex_3a.py.
 """
 
+import copy
 import itertools
 import math
 
@@ -19,8 +20,6 @@ from common.runtime.errors import InputError
 BASE = 8.0  # standard deviation of the Gaussian that f starts from
 LOG_BASE = math.log(2 * math.pi * BASE**2)  # of its normaliser
 SCALE = 6.0  # inputs are divided by it
-FINE, REACH = 0.1, 25.2  # quadrature: step inside, where its cells end at 25.25
-COARSE, OUTER = 0.5, 100.0  # and outside, where the cells begin at 25.25
 
 
 class LogDensity(nn.Module):
@@ -47,7 +46,7 @@ class LogDensity(nn.Module):
 
     @torch.no_grad()
     def value_and_gradient(self, x: torch.Tensor):
-        """Return f(x) (n,) and its gradient (n, 2), written out: faster than autograd.
+        """Return f(x) (n,) and its gradient (n, 2), that of log p, written out: no autograd.
 
         SiLU: s = sigmoid(a); h = a s; dh/da = s + h (1 - s).
         """
@@ -55,31 +54,50 @@ class LogDensity(nn.Module):
         for layer in self.hidden:
             a = F.linear(h, layer.weight, layer.bias)
             s = a.sigmoid()
-            h = a * s
-            slopes.append(torch.addcmul(s, h, 1 - s))
-        value = F.linear(h, self.last.weight, self.last.bias)[:, 0]
-        g = self.last.weight * slopes[-1]  # (n, width)
-        for layer, slope in zip(self.hidden[:0:-1], slopes[-2::-1], strict=True):
-            g = (g @ layer.weight) * slope
-        gradient = torch.addmm(x, g, self.hidden[0].weight, beta=-1 / BASE**2, alpha=1 / SCALE)
-        return value - (x * x).sum(1) / (2 * BASE**2), gradient
-
-    @torch.no_grad()
-    def score(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of f, that is of log p: (n, 2) -> (n, 2).
-
-        As `value_and_gradient` up to rounding, in place and without f: for samplers.
-        """
-        h, slopes = x / SCALE, []
-        for layer in self.hidden:
-            a = F.linear(h, layer.weight, layer.bias)
-            s = a.sigmoid()
             h = a.mul_(s)
             slopes.append(torch.addcmul(s, h, s, value=-1).add_(h))
+        value = F.linear(h, self.last.weight, self.last.bias)[:, 0]
         g = slopes[-1].mul_(self.last.weight)  # (n, width)
         for layer, slope in zip(self.hidden[:0:-1], slopes[-2::-1], strict=True):
             g = (g @ layer.weight).mul_(slope)
-        return torch.addmm(x, g, self.hidden[0].weight, beta=-1 / BASE**2, alpha=1 / SCALE)
+        gradient = torch.addmm(x, g, self.hidden[0].weight, beta=-1 / BASE**2, alpha=1 / SCALE)
+        return value - (x * x).sum(1) / (2 * BASE**2), gradient
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of f, that of log p: (n, 2) -> (n, 2)."""
+        return self.value_and_gradient(x)[1]
+
+    @torch.no_grad()
+    def greatest_slope(self, rays: torch.Tensor, r) -> torch.Tensor:
+        """Bound d f(s u) / ds + s / 8^2, the network's slope along each ray, over all s >= r.
+
+        rays: unit vectors u (n, 2); r: a number -> (n,).  By interval arithmetic: at s a unit's
+        input is its input at r plus (s - r) times a slope whose bounds are known.
+        """
+        h, low, high = rays * (r / SCALE), rays / SCALE, rays / SCALE  # h and bounds on dh / ds
+        for layer in self.hidden:
+            a, up, down = layer(h), layer.weight.clamp(min=0).T, layer.weight.clamp(max=0).T
+            low, high = low @ up + high @ down, high @ up + low @ down
+            least, most = _silu_slopes(a, low < 0, high > 0)
+            corners = torch.stack([least * low, most * low, least * high, most * high])
+            h, low, high = F.silu(a), corners.amin(0), corners.amax(0)
+        weight = self.last.weight[0]
+        return high @ weight.clamp(min=0) + low @ weight.clamp(max=0)
+
+
+def _silu_slopes(a, falls, rises):
+    """Return bounds on SiLU' over the inputs from a down (where it falls), up (where it rises)."""
+
+    def slope(a):
+        return a.sigmoid() * (1 + a * (1 - a.sigmoid()))
+
+    here, turn = slope(a), a.new_tensor(2.3993572805154)  # least at -turn, greatest at turn
+    least, most = slope(-turn), slope(turn)
+    up = torch.where(a > -turn, here.clamp(max=1), least), torch.where(a < turn, most, here)
+    down = torch.where(a > -turn, least, here), torch.where(a < turn, here.clamp(min=0), most)
+    low = torch.minimum(torch.where(rises, up[0], here), torch.where(falls, down[0], here))
+    high = torch.maximum(torch.where(rises, up[1], here), torch.where(falls, down[1], here))
+    return low, high
 
 
 @torch.no_grad()
@@ -97,25 +115,55 @@ def grid(step: float, reach: float = 25.0) -> tuple[torch.Tensor, float]:
 
 
 def log_normaliser(model) -> float:
-    """Return log Z = log integral exp f, by quadrature out to |x_i| = 100.
+    """Return log Z = log integral exp f to 1e-3 nats, wherever the mass lies: see `normaliser`."""
+    return normaliser(model)["log_z"]
 
-    A square grid of step 0.1 over |x_i| < 25.25, one of step 0.5 outside.
+
+def normaliser(model, tolerance: float = 1e-3) -> dict:
+    """Integrate exp f over the plane in polar coordinates, each ray as far as there is mass.
+
+    A ray ends where the mass beyond, bounded by `LogDensity.greatest_slope` and the Gaussian base,
+    is negligible.  Rays and radii are doubled until log Z moves by less than `tolerance`, in nats.
+    Returns {"log_z", "log_z_refinement_nats": by how much it moved, "log10_mass_outside_bound":
+    shares of Z that lie, at most, beyond the ends of the rays, "log10_mass_beyond_20": and at |x| >
+    20}.  Raises ArithmeticError when f is not finite, or when it is too rough to be integrated.
     """
-    return log_mass(model)[0]
+    model, before = copy.deepcopy(model).double(), math.inf
+    for doubling in range(7):
+        log_z, far, outside = _polar(model, 256 * 2**doubling, 0.2 / 2**doubling)
+        if abs(log_z - before) < tolerance:
+            shares = {"outside_bound": outside, "beyond_20": far}
+            shares = {f"log10_mass_{k}": (v - log_z) / math.log(10) for k, v in shares.items()}
+            return {"log_z": log_z, "log_z_refinement_nats": abs(log_z - before)} | shares
+        before = log_z
+    raise ArithmeticError(f"log Z: {log_z:.3f} still moves by more than {tolerance:g} nats")
 
 
-def log_mass(model, outside: float = 20.0) -> tuple[float, float]:
-    """Return (log Z, log of the mass where max |x_i| > `outside`)."""
-    fine, area = grid(FINE, REACH)
-    coarse, coarse_area = grid(COARSE, OUTER)
-    coarse = coarse[coarse.abs().amax(1) > REACH + FINE]
-    points = torch.cat([fine, coarse])
-    log_area = torch.cat([torch.full((len(fine),), math.log(area)),
-                          torch.full((len(coarse),), math.log(coarse_area))])  # fmt: skip
-    log_share = values(model, points) + log_area
-    log_z = log_share.logsumexp(0).item()
-    far = points.abs().amax(1) > outside
-    return log_z, log_share[far].logsumexp(0).item() - log_z
+def _polar(model, n, step):
+    """Return log Z, log mass at |x| > 20, and the bound beyond the rays' ends: n rays, midpoints.
+
+    Bands end at |x| = 25.6, 51.2, 102.4, ...; the step doubles with them.
+    """
+    angle = (torch.arange(n, dtype=torch.float64) + 0.5) * (2 * math.pi / n)
+    rays = torch.stack([angle.cos(), angle.sin()], 1)
+    r, width, inside, far, outside = 0.0, 25.6, [], [], []
+    while len(rays):
+        s = r + step * (torch.arange(round(width / step), dtype=torch.float64) + 0.5)
+        share = values(model, torch.outer(s, rays.flatten()).view(-1, 2)).view(len(s), -1)
+        share += (s * step * 2 * math.pi / n).log()[:, None]
+        inside.append(share.logsumexp((0, 1)))
+        far.append(share[s > 20].logsumexp((0, 1)))
+        log_z, r = torch.stack(inside).logsumexp(0), r + width
+        if not log_z.isfinite() or r > 1e6:
+            raise ArithmeticError(f"f is not finite, or rises as far as |x| = {r:.0f}")
+        falls = r / BASE**2 - model.greatest_slope(rays, r)  # f falls at least so fast from r on
+        tail = (
+            values(model, r * rays) + (r / falls + 1 / falls**2).log() + math.log(2 * math.pi / n)
+        )
+        over = (falls > 0) & (tail < log_z - math.log(n) - 30)
+        outside.append(tail[over].logsumexp(0))
+        rays, step, width = rays[~over], step * r / width, r
+    return (torch.stack(part).logsumexp(0).item() for part in (inside, far, outside))
 
 
 def load(path) -> LogDensity:

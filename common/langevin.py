@@ -1,9 +1,10 @@
-"""Langevin samplers: (n, 2) chains, the gradient of log p (or log p itself), a step size.
+"""Langevin samplers and replica exchange: (n, d) chains, log p and its gradient, a step size.
 
     unadjusted   x <- x + eps grad log p(x) + sqrt(2 eps) z,   z ~ N(0, I)
 
 Its stationary law is not p: on N(0, s^2) the variance is s^2 / (1 - eps / (2 s^2)), and from eps =
-2 s^2 on there is none.  The Metropolis-adjusted one (MALA) has p.  (Roberts & Tweedie 1996.)
+2 s^2 on there is none.  The Metropolis-adjusted step (MALA) has p.  (Roberts & Tweedie 1996.)
+Neither crosses between distant modes; replica exchange does.  (Geyer 1991.)
 """
 
 import math
@@ -11,108 +12,107 @@ import math
 import torch
 
 
-def langevin(x, gradient, eps: float, steps: int, generator=None, record=None) -> torch.Tensor:
+def langevin(x, gradient, eps, steps: int, generator=None, record=None) -> torch.Tensor:
     """Do `steps` unadjusted Langevin steps from x (n, d): x + eps gradient(x) + sqrt(2 eps) z.
 
-    gradient: of log p, (n, d) -> (n, d).  record: called as record(step, x) after each step.
+    gradient: of log p, (n, d) -> (n, d).  eps: a number, or a list of one for each step.
+    record: called as record(step, x) after each step.
     """
-    root = math.sqrt(2 * eps)
-    for step in range(1, steps + 1):
+    for step, size in enumerate(_sizes(eps, steps), start=1):
         z = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-        x = torch.add(x, gradient(x), alpha=eps).add_(z, alpha=root)
+        x = torch.add(x, gradient(x), alpha=size).add_(z, alpha=math.sqrt(2 * size))
         if record is not None:
             record(step, x)
     return x
 
 
-def mala(x, log_p_and_gradient, eps: float, steps: int, generator=None):
-    """Do `steps` MALA steps; return (x, share of accepted proposals).
+def mala_step(x, state, target, eps, generator=None):
+    """Do one Metropolis-adjusted Langevin step from x (n, d); return (x, state, accepted (n,)).
+
+    target: (n, d) -> (log p (n,), its gradient (n, d), ...); state: target(x), what else it holds
+    is carried along.  eps: a number, or (n, 1), a step size for each chain.
+    """
+    z = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+    y = x + eps * state[1] + (2 * eps) ** 0.5 * z
+    new = target(y)
+    forward = (z * z).sum(1) / 2
+    backward = ((x - y - eps * new[1]) ** 2 / (4 * eps)).sum(1)
+    u = torch.rand(len(x), dtype=x.dtype, device=x.device, generator=generator)
+    accept = u.log() < new[0] - state[0] + forward - backward
+    return (
+        _where(accept, y, x),
+        [_where(accept, *two) for two in zip(new, state, strict=True)],
+        accept,
+    )
+
+
+def mala(x, log_p_and_gradient, eps, steps: int, generator=None):
+    """Do `steps` MALA steps (see `mala_step`); return (x, share of accepted proposals).
 
     log_p_and_gradient: (n, d) -> ((n,), (n, d)); the law of x tends to p exactly.
-    eps may be a number or a tensor (n, 1), a step size for each chain.
+    eps: a number, or a list of one for each step.
     """
-    log_p, gradient = log_p_and_gradient(x)
-    accepted = 0.0
-    for _ in range(steps):
-        z = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-        proposal = x + eps * gradient + (2 * eps) ** 0.5 * z
-        new_log_p, new_gradient = log_p_and_gradient(proposal)
-        forward = (z * z).sum(1) / 2
-        backward = ((x - proposal - eps * new_gradient) ** 2 / (4 * eps)).sum(1)
-        u = torch.rand(len(x), dtype=x.dtype, device=x.device, generator=generator)
-        accept = u.log() < new_log_p - log_p + forward - backward
-        x = torch.where(accept[:, None], proposal, x)
-        log_p = torch.where(accept, new_log_p, log_p)
-        gradient = torch.where(accept[:, None], new_gradient, gradient)
+    state, accepted = log_p_and_gradient(x), 0.0
+    for size in _sizes(eps, steps):
+        x, state, accept = mala_step(x, state, log_p_and_gradient, size, generator)
         accepted += accept.float().mean().item() / steps
     return x, accepted
 
 
-class GaussianProposal:
-    """The proposal N(0, scale^2 I) in two dimensions."""
+def replica_exchange(x, log_p_and_gradient, betas, scale, eps, steps: int, generator=None):
+    """Move tempered copies of n chains, x (levels, n, d); return (x, swap rates (levels - 1,)).
 
-    def __init__(self, scale: float):
-        self.scale = scale
+        p_k(x) = p(x)^beta_k N(x; 0, scale^2 I)^(1 - beta_k) / Z_k,   1 = beta_0 > ... > beta_K = 0
 
-    def draw(self, n: int, generator=None) -> torch.Tensor:
-        """Return n points (n, 2)."""
-        return self.scale * torch.randn(n, 2, generator=generator)
-
-    def log_prob(self, x) -> torch.Tensor:
-        """Return the log-density in nats: (n, 2) -> (n,)."""
-        return -(x * x).sum(1) / (2 * self.scale**2) - math.log(2 * math.pi * self.scale**2)
-
-
-class HistogramProposal:
-    """The proposal that is even in the cells of a histogram of data (m, 2), with some N(0, 8^2 I).
-
-    r(x) = 0.9 * share of the data in the cell of x / cell^2 + 0.1 N(x; 0, 8^2 I)
-
-    A data point's cell is drawn, then a point in it: no loop, and r is one look-up.
-    Raises ValueError when the data spread over more than 10^4 cells a side.
+    In each step every level but the hottest does one MALA step of its own size, eps (levels - 1),
+    the hottest is drawn afresh from the Gaussian, and neighbours exchange their points with
+    probability min(1, exp((beta_k - beta_k+1) (h(x_k+1) - h(x_k)))), h = log p - log N(0, scale^2
+    I).  Each of these leaves the product of all p_k as it is, so x[0] tends to p, any number of
+    modes and dimensions; more dimensions want more levels.  log_p_and_gradient: as in `mala`, log p
+    up to a constant.  (Geyer 1991; Earl & Deem 2005.)
     """
+    levels, n, d = x.shape
+    if len(betas) != levels or betas[0] != 1 or betas[-1] != 0 or sorted(betas)[::-1] != [*betas]:
+        raise ValueError(f"betas {betas}: give {levels} numbers that fall from 1 to 0")
+    cold = (levels - 1) * n
+    beta = torch.tensor(betas[:-1], dtype=x.dtype).repeat_interleave(n).to(x.device)
+    eps = torch.as_tensor(eps, dtype=x.dtype).expand(levels - 1).repeat_interleave(n).to(x.device)
 
-    WIDE = 0.1
+    def tempered(x, h, slope):
+        quadratic = (x * x).sum(1) / (2 * scale**2)
+        return beta * h - quadratic, beta[:, None] * slope - x / scale**2, h, slope
 
-    def __init__(self, data, cell: float = 0.2, scale: float = 8.0):
-        self.data, self.cell, self.wide = data, cell, GaussianProposal(scale)
-        self.low = (data.amin(0) / cell).floor()
-        self.size = ((data.amax(0) / cell).floor() - self.low + 1).long()
-        if self.size.max() > 10**4:
-            raise ValueError(f"{tuple(self.size.tolist())} cells of {cell}: data too spread out")
-        share = torch.bincount(self._cells(data), minlength=int(self.size.prod())) / len(data)
-        self.log_share = share.log() - 2 * math.log(cell)
+    def ratio(x):
+        log_p, gradient = log_p_and_gradient(x)
+        return log_p + (x * x).sum(1) / (2 * scale**2), gradient + x / scale**2
 
-    def _cells(self, x):
-        i = ((x / self.cell).floor() - self.low).long()
-        return i[:, 0] * self.size[1] + i[:, 1]
+    def target(x):
+        return tempered(x, *ratio(x))
 
-    def draw(self, n: int, generator=None) -> torch.Tensor:
-        """Return n points (n, 2)."""
-        x = self.data[torch.randint(len(self.data), (n,), generator=generator)]
-        x = ((x / self.cell).floor() + torch.rand(n, 2, generator=generator)) * self.cell
-        wide = torch.rand(n, 1, generator=generator) < self.WIDE
-        return torch.where(wide, self.wide.draw(n, generator), x)
-
-    def log_prob(self, x) -> torch.Tensor:
-        """Return the log-density in nats: (n, 2) -> (n,)."""
-        i = (x / self.cell).floor() - self.low
-        inside = ((i >= 0) & (i < self.size)).all(1)
-        share = self.log_share[self._cells(torch.where(inside[:, None], x, self.data[0]))]
-        share = share.masked_fill(~inside, -math.inf) + math.log1p(-self.WIDE)
-        return torch.logaddexp(share, self.wide.log_prob(x) + math.log(self.WIDE))
+    x, rates = x.reshape(levels * n, d), torch.zeros(levels - 1, dtype=x.dtype)
+    h, slope = ratio(x[:cold])
+    for _ in range(steps):
+        state = tempered(x[:cold], h, slope)
+        moved, state, _ = mala_step(x[:cold], state, target, eps[:, None], generator)
+        z = torch.randn((n, d), dtype=x.dtype, device=x.device, generator=generator)
+        parts = [moved, *state[2:]], [scale * z, *ratio(scale * z)]
+        whole = [torch.cat(two).unflatten(0, (levels, n)) for two in zip(*parts, strict=True)]
+        for k in [*range(0, levels - 1, 2), *range(1, levels - 1, 2)]:
+            u = torch.rand(n, dtype=x.dtype, device=x.device, generator=generator)
+            gain = whole[1][k + 1] - whole[1][k]
+            swap = u.log() < (betas[k] - betas[k + 1]) * gain
+            for part in whole:
+                a, b = part[k].clone(), part[k + 1].clone()
+                part[k], part[k + 1] = _where(swap, b, a), _where(swap, a, b)
+            rates[k] += swap.to(rates).mean() / steps
+        x, h, slope = whole[0].flatten(0, 1), *(part[:-1].flatten(0, 1) for part in whole[1:])
+    return x.unflatten(0, (levels, n)), rates
 
 
-def independence_step(x, log_p, log_p_of, proposal, generator=None):
-    """Propose y ~ r for each chain, independent of x; accept by Metropolis-Hastings.
+def _sizes(eps, steps):
+    return torch.as_tensor(eps, dtype=torch.float64).expand(steps).tolist()
 
-    log_p (n,): that of x; log_p_of: (n, d) -> (n,); proposal: what has draw(n, generator) and
-    log_prob(x), such as `GaussianProposal`.  Returns (x, log_p, accepted (n,) bool).
-    (Tierney 1994.)
-    """
-    y = proposal.draw(len(x), generator)
-    new = log_p_of(y)
-    balance = proposal.log_prob(x) - proposal.log_prob(y)
-    u = torch.rand(len(x), dtype=x.dtype, device=x.device, generator=generator)
-    accept = u.log() < new - log_p + balance
-    return torch.where(accept[:, None], y, x), torch.where(accept, new, log_p), accept
+
+def _where(chosen, a, b):
+    """Return rows of a (n, ...) where chosen (n,), else of b."""
+    return torch.where(chosen.view(-1, *[1] * (a.dim() - 1)), a, b)

@@ -158,7 +158,7 @@ def check_weights(module: torch.nn.Module, found: dict) -> None:
             raise ValueError(f"{name} has fewer numbers than its shape says")
         if value.isnan().any() or (name in parameters and not value.isfinite().all()):
             raise ValueError(f"{name} is not finite")
-        if not value.is_floating_point():
+        if not value.is_floating_point() and value.dim():
             order = torch.arange(value.numel(), dtype=value.dtype)
             if not torch.equal(value.flatten().sort().values, order):
                 raise ValueError(f"{name} is not a permutation")

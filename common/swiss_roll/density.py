@@ -88,10 +88,10 @@ def log_density_and_score(x, noise: float = NOISE) -> tuple[torch.Tensor, torch.
 def nearest(x) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (t, distance) of the point of the spiral nearest to each x (n, 2): (n,), (n,)."""
     x = torch.as_tensor(x).double()
-    t = torch.linspace(FIRST, LAST, 2000, dtype=torch.float64)
+    t = torch.linspace(FIRST, LAST, 500, dtype=torch.float64)
     best = torch.cat([t[torch.cdist(part, spiral(t)).argmin(1)] for part in x.split(4096)])
     for _ in range(4):  # Gauss-Newton along the tangent
         tangent = torch.stack([best.cos() - best * best.sin(), best.sin() + best * best.cos()], 1)
         step = ((x - spiral(best)) * tangent).sum(1) / (tangent**2).sum(1)
-        best = (best + step.clamp(-0.01, 0.01)).clamp(FIRST, LAST)
+        best = (best + step.clamp(-0.02, 0.02)).clamp(FIRST, LAST)
     return best, (x - spiral(best)).norm(dim=1)

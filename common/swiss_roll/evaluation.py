@@ -26,11 +26,25 @@ class ExactKL:
         self.entropy = -(self.weights * log_p[keep]).sum().item()
 
     def __call__(self, model) -> dict:
-        """Return KL(data || model) = log Z - E_p[f] - H(p) in nats, log Z, and the mass far off."""
-        log_z, log_far = ebm.log_mass(model)
+        """Return KL(data || model) = log Z - E_p[f] - H(p) in nats, and what `ebm.normaliser` does.
+
+        Both are infinite where exp f cannot be integrated.
+        """
+        try:
+            found = ebm.normaliser(model)
+        except ArithmeticError:
+            return {"kl_nats": math.inf, "log_z": math.inf}
         mean = (self.weights * ebm.values(model, self.points)).sum().item()
-        kl = log_z - mean - self.entropy
-        return {"kl_nats": kl, "log_z": log_z, "log10_mass_beyond_20": log_far / math.log(10)}
+        return {"kl_nats": found["log_z"] - mean - self.entropy} | found
+
+
+def log10_on_window(log_density, cells: int = 180, reach: float = 18.0) -> torch.Tensor:
+    """Return log10 p at the cells' centres of the window |x_i| < reach: (cells, cells), x1 first.
+
+    log_density: (m, 2) float64 -> (m,) in nats.
+    """
+    points, _ = ebm.grid(2 * reach / cells, reach * (1 - 1 / cells))
+    return log_density(points).view(cells, cells) / math.log(10)
 
 
 def sliced_wasserstein(a, b, slices: int = 200, seed: int = 0) -> float:
@@ -75,14 +89,22 @@ def summary(rows: list[dict]) -> dict:
 class StepRecorder:
     """A `record` for `langevin` that notes the distances from truth (m, 2) at 25 of the steps.
 
-    The steps are evenly spaced in their logarithm.  noted: {"step": [...], distance: [...]}.
+    The steps are evenly spaced in their logarithm.  noted: {"step": [...], distance: [...]}, with
+    "arrived": the share of chains within three noises of the spiral.
     """
 
-    def __init__(self, truth, steps: int):
-        self.truth, self.noted = truth, {}
+    def __init__(self, truth, steps: int, noise: float):
+        self.truth, self.noise, self.noted = truth, noise, {}
         self.wanted = {round(steps ** (k / 24)) for k in range(25)}
 
     def __call__(self, step, x):
         if step in self.wanted and len(alive(x)) > 1:
-            for name, value in {"step": step, **measure(x, self.truth)}.items():
+            near = swiss_roll.nearest(x.nan_to_num(1e9))[1] < 3 * self.noise
+            found = {"step": step, "arrived": near.float().mean().item()}
+            for name, value in (found | measure(x, self.truth)).items():
                 self.noted.setdefault(name, []).append(value)
+
+    def arrival(self) -> int | None:
+        """Return the first noted step at which half of the chains have arrived, or None."""
+        both = zip(self.noted.get("step", []), self.noted.get("arrived", []), strict=True)
+        return next((step for step, share in both if share >= 0.5), None)

@@ -1,78 +1,135 @@
-"""Figures of the Swiss roll: arrays in, matplotlib figures out."""
+"""Figures of the Swiss roll: arrays in, matplotlib figures out.
+
+A method has one colour everywhere, the truth is black or grey.
+"""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.plots import DPI, GREYS, STYLES
+from common.plots import DPI, STYLES
 
+COLOURS = {
+    "oracle": "k", "cd": "#0072B2", "mala": "#56B4E9", "replica": "#D55E00", "nce": "#009E73",
+    "short": "#CC79A7",
+}  # fmt: skip
 DISTANCES = {
     "sw2": "sliced W2", "energy_distance": "energy distance",
     "coverage_tv": "coverage of t (TV)", "ridge": "distance to the spiral",
 }  # fmt: skip
+REACH = 18.0  # the panels show |x_i| < REACH
+LOWEST, HIGHEST = -6.0, -1.0  # of the colour scale of log10 p
+
+
+def densities(panels: dict, title: str):
+    """Draw {name: log10 p (n, n), x1 along the first axis} over |x_i| < 18, one colour scale."""
+    rows = -(-len(panels) // 4)
+    figure = Figure((6.9, 1.85 * rows + 0.4), dpi=2 * DPI, layout="constrained")
+    axes = figure.subplots(rows, -(-len(panels) // rows), sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (name, log_p) in zip(axes.flat, panels.items(), strict=False):
+        image = _density(axis, log_p)
+        axis.set_title(name, fontsize=8)
+    _label(axes)
+    figure.colorbar(image, ax=axes, label="log₁₀ p", extend="min", shrink=0.8)
+    figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def training(truth, log_p, history: dict, kl: float | None, title: str):
+    """Draw truth and density of one model, and loss and exact KL over the updates.
+
+    truth: log10 p (n, n), or points (m, 2) where the density is not known; log_p (n, n): as in
+    `densities`; history: {"step", "loss"}, and with kl, the last one, {"watched_step", "kl_nats"}.
+    """
+    figure = Figure((9.2, 2.7), dpi=DPI, layout="constrained")
+    axes = figure.subplots(1, 4, width_ratios=[1, 1, 1.1, 1.1])
+    if truth.shape == log_p.shape:
+        _density(axes[0], truth)
+    else:
+        axes[0].scatter(*np.asarray(truth).T, s=1, color="k", lw=0)
+    image = _density(axes[1], log_p)
+    for axis, name in zip(axes, ("truth", "model"), strict=False):
+        axis.set_title(name, fontsize=8)
+    _label(axes[None, :2])
+    figure.colorbar(image, ax=axes[:2], label="log₁₀ p", extend="min", shrink=0.8)
+    axes[2].plot(history["step"], history["loss"], "k-", lw=0.8)
+    axes[2].set(xlabel="update", ylabel="loss [nats]")
+    if kl is None:
+        axes[3].set_visible(False)
+    else:
+        curve = [v if v is not None and np.isfinite(v) else np.nan for v in history["kl_nats"]]
+        axes[3].plot([*history["watched_step"], history["step"][-1]], [*curve, kl], "k.-", lw=0.8)
+        axes[3].set(xlabel="update", ylabel="KL(data ‖ model) [nats]", yscale="log")
+    figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def _density(axis, log_p):
+    """Show log10 p (n, n) in the colours that all densities share."""
+    corners = (-REACH, REACH, -REACH, REACH)
+    axis.set(xticks=(-10, 0, 10), yticks=(-10, 0, 10))
+    return axis.imshow(np.asarray(log_p).T, origin="lower", extent=corners, vmin=LOWEST,
+                       vmax=HIGHEST, cmap="viridis", interpolation="nearest")  # fmt: skip
+
+
+def _label(axes):
+    """Name the axes (rows, columns) of panels of the plane at the left and at the bottom."""
+    for axis in axes.flat:
+        axis.tick_params(labelsize=7)
+    for axis in axes[-1]:
+        axis.set_xlabel("x₁", fontsize=8)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("x₂", fontsize=8)
 
 
 def panels(samples, truth, title):
     """Draw samples {(row, column): (points (n, 2), caption)} over the truth (m, 2), axes alike."""
     rows, columns = (list(dict.fromkeys(key[k] for key in samples)) for k in (0, 1))
-    figure = Figure(
-        (2.1 * len(columns) + 0.3, 2.2 * len(rows) + 0.6), dpi=DPI, layout="constrained"
-    )
+    size = 1.75 * len(columns) + 0.4, 1.65 * len(rows) + 0.7
+    figure = Figure(size, dpi=2 * DPI, layout="constrained")
     axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            axis = axes[i, j]
-            if (row, column) not in samples:
-                axis.set_visible(False)
-                continue
-            axis.scatter(*np.asarray(truth).T, s=3, color="0.75", lw=0, label="truth")
-            points, caption = samples[row, column]
-            axis.scatter(*np.asarray(points).T, s=3, color="k", lw=0, label="samples")
-            axis.set(xlim=(-18, 18), ylim=(-18, 18), aspect="equal")
-            axis.set_title(f"{row}, {column}\n{caption}", fontsize=8)
-    axes[0, 0].legend(fontsize=7, markerscale=2, loc="lower left")
-    for axis in axes[-1]:
-        axis.set_xlabel("x₁")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("x₂")
-    figure.suptitle(title, fontsize=9)
+    _label(axes)
+    for (row, column), (points, caption) in samples.items():
+        i, j = rows.index(row), columns.index(column)
+        axis = axes[i, j]
+        axis.scatter(*np.asarray(truth).T, s=2, color="0.7", lw=0)
+        axis.scatter(*np.asarray(points).T, s=2, color=COLOURS[row.split()[0]], lw=0)
+        axis.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal")
+        axis.set(xticks=(-10, 0, 10), yticks=(-10, 0, 10))
+        axis.text(0.03, 0.03, caption, fontsize=6.5, transform=axis.transAxes)
+        if i == 0:
+            axis.set_title(column, fontsize=8)
+        if j == 0:
+            axis.set_ylabel(f"{row}\nx₂", fontsize=8)
+    for name, colour in (("2000 true points", "0.7"), ("samples: the method's colour", "k")):
+        axes[0, 0].scatter([], [], s=12, color=colour, label=name)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False)
+    figure.suptitle(title, fontsize=8)
     return figure
 
 
-def over_time(curves, floors, points, fields, title):
-    """Draw distances over the Langevin steps, and the fields grad log p of truth and models.
+def over_time(curves, floors, title):
+    """Draw distances over the Langevin steps: curves {eps: {name: {"step", distance: [...]}}}.
 
-    curves {eps: {name: {"step": [...], distance: [...]}}}; floors {distance: {"mean"}}, of two true
-    sets; points (m, 2); fields {name: vectors (m, 2)}.
+    floors {distance: {"mean"}}: of two true sets.
     """
-    rows = len(DISTANCES) + 1
-    figure = Figure((11, 2.5 * rows + 1.2), dpi=DPI, layout="constrained")
-    axes = figure.subplots(rows, max(len(curves), len(fields)), squeeze=False, sharey="row",
-                           height_ratios=[1] * (rows - 1) + [1.5])  # fmt: skip
-    for row, (key, name) in zip(axes, DISTANCES.items(), strict=False):
-        for axis, (eps, lines) in zip(row, curves.items(), strict=False):
-            _lines(axis, lines, key, floors[key]["mean"])
-            axis.set(xlabel="Langevin step t", title=f"ε = {eps:g}")
-        row[0].set_ylabel(name)
+    figure = Figure((6.9, 1.6 * len(DISTANCES) + 0.8), dpi=DPI, layout="constrained")
+    axes = figure.subplots(len(DISTANCES), len(curves), squeeze=False, sharex=True, sharey="row")
+    for row, (key, name) in zip(axes, DISTANCES.items(), strict=True):
+        for axis, lines in zip(row, curves.values(), strict=True):
+            for k, (method, path) in enumerate(lines.items()):
+                style = STYLES[k % len(STYLES)]
+                axis.plot(path["step"], path[key], color=COLOURS[method], ls=style, label=method)
+            axis.axhline(floors[key]["mean"], color="0.6", lw=0.8, label="two true sets")
+            axis.set(xscale="log", yscale="log")
+            axis.tick_params(labelsize=7)
+        row[0].set_ylabel(name, fontsize=8)
+    for axis, eps in zip(axes[0], curves, strict=True):
+        axis.set_title(f"ε = {eps:g}", fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("Langevin step t", fontsize=8)
     lines = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*lines, loc="outside lower center", ncols=len(lines[0]), frameon=False)
-    for axis, (name, vectors) in zip(axes[-1], fields.items(), strict=False):
-        vectors = np.asarray(vectors)
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        shown = vectors / np.maximum(length, 1e-9) * np.log1p(length)
-        axis.quiver(*np.asarray(points).T, *shown.T, angles="xy", width=0.003)
-        axis.set(aspect="equal", title=f"∇ log p: {name} (length: log scale)")
-        axis.set_xlabel("x₁")
-    axes[-1, 0].set_ylabel("x₂")
-    for axis in (a for row, n in ((axes[0], curves), (axes[-1], fields)) for a in row[len(n) :]):
-        axis.set_visible(False)
-    figure.suptitle(title, fontsize=9)
+    figure.legend(*lines, loc="outside lower center", ncols=4, fontsize=7, frameon=False)
+    figure.suptitle(title, fontsize=8)
     return figure
-
-
-def _lines(axis, lines, key, floor):
-    """Draw one distance of every model over the steps, and its floor."""
-    for k, (name, path) in enumerate(lines.items()):
-        axis.plot(path["step"], path[key], color=GREYS[k % 5], ls=STYLES[k % 5], label=name)
-    axis.axhline(floor, color="0.6", lw=0.8)
-    axis.text(1, floor, "two true sets", fontsize=7, va="bottom")
-    axis.set(xscale="log", yscale="log")

@@ -1,17 +1,18 @@
 """Where the negatives of exercise 3(a) come from: chains that stand in for samples of the model.
 
-Each source has pairs(share) -> (data (n, 2), negatives (m, 2)), `share` of the training being done.
-(Hinton 2002; Tieleman 2008; Nijkamp et al. 2019 for short-run.)
+Each source has pairs(model, share) -> (data (n, 2), negatives (m, 2)), `share` of the training
+being done.  What chains persist are buffers, so that a resumed training finds them again.
+(Hinton 2002; Tieleman 2008; Nijkamp et al. 2019 for short-run; Geyer 1991 for replica exchange.)
 """
 
 import math
 
 import torch
+from torch import nn
 
-from common import langevin
+from common import ebm, langevin
 from common.runtime.errors import InputError
 
-JUMPS = 2  # an update
 RESTART, OLD = 1040, 960  # short-run: steps of a chain's life; age from which it counts
 START, GONE = 3.0, 50.0  # standard deviation of the short-run chains' start; out of sight
 
@@ -26,53 +27,79 @@ def geometric_schedule(first: float, last: float, share: float) -> float:
     return first * (last / first) ** min(1.0, share) if first else 0.0
 
 
-class ContrastiveDivergence:
-    """CD: chains start at this step's data: Langevin steps, Metropolis-corrected unless `plain`."""
+class Source(nn.Module):
+    """What all share: the data (n, 2) and the recipe."""
 
-    def __init__(self, model, data, recipe, plain=False):
-        self.model, self.data, self.recipe, self.plain = model, data, recipe, plain
+    def __init__(self, data, recipe):
+        super().__init__()
+        self.data, self.recipe = data, recipe
 
-    def pairs(self, share: float):
-        """Return (data (n, 2), negatives (n, 2))."""
-        x = minibatch(self.data, self.recipe["batch"])
-        eps, chain = self.recipe["eps"], self.recipe["chain"]
-        if self.plain:  # unadjusted chains diverge already at step sizes that tested ones bear
-            eps = geometric_schedule(0.4 * eps, 0.06 * eps, share / 0.6)
-            return x, langevin.langevin(x, self.model.score, eps, chain)
-        return x, langevin.mala(x, self.model.value_and_gradient, eps, chain)[0]
+    def minibatch(self):
+        """Return data (batch, 2)."""
+        return minibatch(self.data, self.recipe["batch"])
 
 
-class PersistentJumps:
-    """Persistent chains: tested jumps, proposed by a histogram of the data, and tested Langevin.
+class ContrastiveDivergence(Source):
+    """CD: chains of unadjusted Langevin steps that start at this update's data.
 
-    `chain` Langevin steps in each fourth update; the jumps alone have the right law too, and the
-    steps move the chains within the cells of the histogram.
+    The step sizes fall within a chain: the first steps travel along the arm, and the last ones
+    take away the width that large steps give the ridge.
     """
 
-    def __init__(self, model, data, recipe):
-        self.model, self.data, self.recipe, self.updates = model, data, recipe, 0
-        try:
-            self.proposal = langevin.HistogramProposal(data)
-        except ValueError as error:
-            raise InputError(f"{error}; scale the data, or use --method cd") from error
-        self.chains = minibatch(data, recipe["batch"])
-
-    @torch.no_grad()
-    def pairs(self, share: float):
+    def pairs(self, model, share: float):
         """Return (data (n, 2), negatives (n, 2))."""
-        x = self.chains
-        log_p = self.model(x)
-        for _ in range(JUMPS):
-            x, log_p, _ = langevin.independence_step(x, log_p, self.model, self.proposal)
-        self.updates += 1
-        if self.recipe["chain"] and self.updates % 4 == 0:
-            step = self.model.value_and_gradient
-            x, _ = langevin.mala(x, step, self.recipe["eps"], self.recipe["chain"])
-        self.chains = x
-        return minibatch(self.data, len(x)), x
+        x, steps = self.minibatch(), self.recipe["chain"]
+        sizes = [
+            geometric_schedule(*self.recipe["eps"], k / max(1, steps - 1)) for k in range(steps)
+        ]
+        return x, self.walk(x, model, sizes)
+
+    def walk(self, x, model, sizes):
+        """Return where chains from x (n, 2) end after steps of these sizes."""
+        return langevin.langevin(x, model.score, sizes, len(sizes))
 
 
-class ShortRun:
+class TestedDivergence(ContrastiveDivergence):
+    """CD whose every step is Metropolis-tested (MALA), and so leaves the model as it is."""
+
+    def walk(self, x, model, sizes):
+        """Return where chains from x (n, 2) end after steps of these sizes."""
+        return langevin.mala(x, model.value_and_gradient, sizes, len(sizes))[0]
+
+
+class PersistentChains(Source):
+    """PCD: chains of unadjusted steps that begin at data once and then go on for ever."""
+
+    def __init__(self, data, recipe):
+        super().__init__(data, recipe)
+        self.register_buffer("chains", self.minibatch())
+
+    def pairs(self, model, share: float):
+        """Return (data (n, 2), negatives (n, 2))."""
+        eps, steps = self.recipe["eps"][0], self.recipe["chain"]
+        self.chains = langevin.langevin(self.chains, model.score, eps, steps)
+        return self.minibatch(), self.chains
+
+
+class ReplicaExchange(Source):
+    """Persistent chains at several temperatures that exchange their points; beta = 1 counts."""
+
+    def __init__(self, data, recipe):
+        super().__init__(data, recipe)
+        levels = len(recipe["betas"])
+        self.register_buffer("replicas", ebm.BASE * torch.randn(levels, recipe["batch"], 2))
+
+    def pairs(self, model, share: float):
+        """Return (data (n, 2), negatives (n, 2))."""
+        recipe = self.recipe
+        self.replicas, _ = langevin.replica_exchange(
+            self.replicas, model.value_and_gradient, recipe["betas"], ebm.BASE,
+            [recipe["eps"][0] / beta for beta in recipe["betas"][:-1]], recipe["chain"],
+        )  # fmt: skip
+        return self.minibatch(), self.replicas[0]
+
+
+class ShortRun(Source):
     """The sampler as it will be run: from N(0, 9 I), plain steps of `eps`, about 1000.
 
     The chains' ages are spread evenly over a life, and all advance in every update, so that none
@@ -80,28 +107,30 @@ class ShortRun:
     carry noise that falls to sqrt(2 eps): no chain can be narrower than the noise of its last step.
     """
 
-    def __init__(self, model, data, recipe):
-        self.model, self.data, self.recipe = model, data, recipe
-        self.chains = START * torch.randn(recipe["batch"], 2)
-        self.age = torch.arange(recipe["batch"]) * RESTART // recipe["batch"]
+    def __init__(self, data, recipe):
+        super().__init__(data, recipe)
+        size = recipe["batch"]
+        self.register_buffer("chains", START * torch.randn(size, 2))
+        self.register_buffer("age", (torch.arange(size) * RESTART // size).float())
 
-    @torch.no_grad()
-    def pairs(self, share: float):
+    def pairs(self, model, share: float):
         """Return (data (n, 2), negatives (m, 2)), about a tenth as many."""
-        eps, chain = self.recipe["eps"], self.recipe["chain"]
+        eps, steps = self.recipe["eps"][0], self.recipe["chain"]
         dead = (self.age >= RESTART) | ~(self.chains.abs().amax(1) < GONE)
         fresh = START * torch.randn_like(self.chains)
         x = torch.where(dead[:, None], fresh, self.chains)
-        self.age = torch.where(dead, 0, self.age) + chain
-        # not `score`: its last bits differ, which chains amplify, and the shipped models had these
-        self.chains = langevin.langevin(x, self._gradient, eps, chain)
+        self.age = torch.where(dead, 0, self.age) + steps
+        self.chains = langevin.langevin(x, model.score, eps, steps)
         here = self.chains.abs().amax(1) < GONE
         x = self.chains[here & (self.age >= min(OLD, self.age.max().item()))]
         if not len(x):
             raise InputError("every chain has left: start anew with a smaller --step-size")
         noise = geometric_schedule(self.recipe["noise"], math.sqrt(2 * eps), share / 0.7)
-        data = minibatch(self.data, self.recipe["batch"])
+        data = self.minibatch()
         return data + noise * torch.randn_like(data), x
 
-    def _gradient(self, x):
-        return self.model.value_and_gradient(x)[1]
+
+SOURCES = {
+    "cd": ContrastiveDivergence, "mala": TestedDivergence, "pcd": PersistentChains,
+    "replica": ReplicaExchange, "short-run": ShortRun,
+}  # fmt: skip

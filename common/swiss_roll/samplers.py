@@ -1,20 +1,24 @@
 """Samplers that spend as many gradients as the protocol of exercise 3(b), but better.
 
-They take as many steps: a jump costs two evaluations of log p, a Langevin step one gradient.
+Each takes x0 (n, 2), log p and its gradient (see `langevin.mala`), and the number of gradients a
+sample; it returns samples (n, 2).
 """
 
-from common import langevin
+import torch
 
+from common import ebm, langevin
+
+EPS = 0.03  # step size on p itself; on p^beta it is EPS / beta
 LADDER = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # temperatures
-JUMP = langevin.GaussianProposal(8.0)  # global proposals
+BETAS = (1.0, 0.3, 0.0)  # levels of replica exchange
 
 
-def metropolis(x, log_p_and_gradient, steps: int, eps: float = 0.03):
+def metropolis(x, log_p_and_gradient, steps: int):
     """MALA: every step tested, no discretisation bias; does not cross between the arms."""
-    return langevin.mala(x, log_p_and_gradient, eps, steps)[0]
+    return langevin.mala(x, log_p_and_gradient, EPS, steps)[0]
 
 
-def tempered(x, log_p_and_gradient, steps: int, eps: float = 0.03):
+def tempered(x, log_p_and_gradient, steps: int):
     """Anneal: MALA on p^(1/T) with T falling from 32 to 1, the step size rising with T."""
     hot = max(1, steps // (2 * len(LADDER)))
     for temperature in reversed(LADDER):
@@ -23,22 +27,18 @@ def tempered(x, log_p_and_gradient, steps: int, eps: float = 0.03):
         def scaled(x, t=temperature):
             return tuple(part / t for part in log_p_and_gradient(x))
 
-        x, _ = langevin.mala(x, scaled, eps * temperature, spent)
+        x, _ = langevin.mala(x, scaled, EPS * temperature, spent)
     return x
 
 
-def with_jumps(x, log_p_and_gradient, steps: int, eps: float = 0.03, share: float = 0.25):
-    """MALA in which a quarter of the steps are jumps y ~ N(0, 8^2 I), tested: reaches p itself."""
-
-    def log_p(x):
-        return log_p_and_gradient(x)[0]
-
-    every = max(1, round(1 / share))
-    for _ in range(max(1, steps // every)):
-        x, _, _ = langevin.independence_step(x, log_p(x), log_p, JUMP)
-        if every > 1:
-            x, _ = langevin.mala(x, log_p_and_gradient, eps, every - 1)
-    return x
+def replica(x, log_p_and_gradient, steps: int):
+    """Replica exchange between p, p^0.3 N^0.7 and N = N(0, 8^2 I), a gradient a level and step."""
+    copies = torch.stack([x] * len(BETAS))
+    sizes = [EPS / beta for beta in BETAS[:-1]]
+    steps = max(1, steps // len(BETAS))
+    return langevin.replica_exchange(copies, log_p_and_gradient, BETAS, ebm.BASE, sizes, steps)[0][
+        0
+    ]
 
 
-ALL = {"MALA": metropolis, "tempered": tempered, "MALA + jumps": with_jumps}
+ALL = {"MALA": metropolis, "tempered MALA": tempered, "replica exchange": replica}
