@@ -44,7 +44,7 @@ train: .venv/.answers-ready  ## train every model anew, then answer; NLL=5000 fo
 # priority, since one that is in the way of the digits' threads makes both of them wait.
 SMALL := nice -n 19 $(BIN)/python
 ONE := --threads 1
-ROLLS := roll-cd roll-jump roll-nce roll-0.1 roll-0.01 roll-0.001
+ROLLS := roll-cd roll-mala roll-replica roll-pcd roll-nce roll-0.1 roll-0.01 roll-0.001
 trained: digits curves roll drawn-anew
 digits:
 	$(BIN)/python -m common.digits.classifier
@@ -54,7 +54,7 @@ curves:
 	$(SMALL) -m common.light_curves --map $(ONE)
 roll-0.%:
 	$(SMALL) ex_3a.py --method short-run --step-size 0.$* $(ONE)
-roll-cd roll-jump roll-nce: roll-%:
+roll-cd roll-mala roll-replica roll-pcd roll-nce: roll-%:
 	$(SMALL) ex_3a.py --method $* $(ONE)
 roll: $(ROLLS)
 	$(SMALL) ex_3b.py $(ONE)
@@ -63,7 +63,8 @@ drawn-anew: digits curves
 
 bench: .venv/.bench-ready  ## run the comparisons behind the tables
 	$(BIN)/python -m benchmarks all
-	for exercise in ex_1b ex_2b ex_3a; do $(BIN)/python -m benchmarks.ablations $$exercise; done
+	for exercise in ex_1b ex_2b; do $(BIN)/python -m benchmarks.ablations $$exercise; done
+	$(BIN)/python -m benchmarks.protocol
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

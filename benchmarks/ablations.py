@@ -2,13 +2,11 @@
 
     python -m benchmarks.ablations ex_1b    -> figures/ex_1b_ablation.json, a table on the screen
 
-ex_1b: 4 epochs a row unless the row says otherwise.  ex_2b: full length.  ex_3a: three seeds of
-every method and its control, with the sliced W2 under the protocol of ex_3b.py over the oracle's.
+ex_1b: 4 epochs a row unless the row says otherwise.  ex_2b: full length.
 Rows already in the file with the same settings are kept, so a stopped run goes on.  About 25
 minutes each on 2 cores; ex_1b needs MNIST.
 """
 
-import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,9 +16,7 @@ import data_loader
 import ex_1b
 import ex_2b
 import ex_2c
-import ex_3a
-import ex_3b
-from common import cvae, swiss_roll, training
+from common import cvae, training
 from common.digits import classifier
 from common.digits import data as digit_data
 from common.digits import evaluation as digit_evaluation
@@ -32,7 +28,6 @@ from common.runtime import results, script
 from common.runtime.device import pick_device
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse, resume_key
-from common.swiss_roll import evaluation as roll_evaluation
 
 WIDE = (0.01, 0.03)  # R_E, sources added to the training set of 2(b) in one row
 FULL, SHORT = {"epochs": ex_1b.Settings.epochs}, {"epochs": 4}
@@ -60,21 +55,13 @@ ROWS_2B = {
     "one Gaussian, no couplings": {"components": 1, "couplings": 0},
     "trained also on p = 0.01, 0.03": {"wide": True},
 }
-METHODS_3A = {
-    "cd": {},
-    "cd, no Metropolis test": {"plain": True},
-    "jump": {"method": "jump"},
-    "jump, no Langevin step": {"method": "jump", "chain": 0},
-    "nce": {"method": "nce"},
-} | {f"short-run, eps {e:g}": {"method": "short-run", "step_size": e} for e in (0.1, 0.01, 0.001)}
-ROWS_3A = {f"{name}, seed {k}": c | {"seed": k} for k in range(3) for name, c in METHODS_3A.items()}
 
 
 @dataclass(frozen=True)
 class Settings(Common):
     """Which exercise."""
 
-    exercise: tuple = option((), "ex_1b, ex_2b or ex_3a")
+    exercise: tuple = option((), "ex_1b or ex_2b")
 
 
 def rows_of(path, settings, rows, base, measure, more, extra=(), describe=lambda wanted: {}):
@@ -192,52 +179,10 @@ def ex_2b_ablation(settings, path: Path) -> dict:
     return table | curve_evaluation.reference_distances(data)
 
 
-def ex_3a_ablation(settings, path: Path) -> dict:
-    """Measure the exact KL of each row, and its sliced W2 under the protocol over the oracle's."""
-    small = {"steps": 20} if settings.smoke else {}
-    protocol = ex_3b.Settings(repeats=20)
-    if settings.smoke:
-        protocol = ex_3b.Settings(repeats=1, chains=50, steps=20)
-    base = ex_3a.Settings(**small | ({"points": 500} if small else {}))
-    truth = [swiss_roll.sample(protocol.chains, seed=1000 + 2 * k) for k in range(protocol.repeats)]
-    exact_kl = roll_evaluation.ExactKL(swiss_roll.NOISE)
-
-    def sw2(score, eps):
-        runs = (ex_3b.protocol(score, eps, protocol, seed) for seed in range(protocol.repeats))
-        found = [roll_evaluation.measure(x, truth[seed])["sw2"] for seed, x in enumerate(runs)]
-        return statistics.mean(found)
-
-    oracle = {f"eps_{eps:g}": sw2(swiss_roll.score, eps) for eps in protocol.eps}
-
-    def measure(wanted, extra):
-        data = swiss_roll.sample(wanted.points, wanted.noise, wanted.seed + 1)
-        model, history = ex_3a.fit(data, wanted)
-        row = exact_kl(model) | {"seconds": history["seconds"], "hardware": history["hardware"]}
-        for eps in [wanted.step_size] if wanted.method == "short-run" else protocol.eps:
-            found = sw2(model.score, eps)
-            row[f"sw2_eps_{eps:g}"] = found
-            row[f"sw2_over_oracle_eps_{eps:g}"] = found / oracle[f"eps_{eps:g}"]
-        return row
-
-    rows = {"cd, seed 0": {}} if settings.smoke else ROWS_3A
-    table = {"oracle_sw2": oracle, "oracle_repeats": protocol.repeats}
-    described = lambda wanted: ex_3a.recipe_of(wanted) | {"repeats": protocol.repeats}  # noqa: E731
-    rows = rows_of(path, settings, rows, base, measure, table, describe=described)
-    over_seeds = {}
-    for name in METHODS_3A:
-        some = [row for key, row in rows.items() if key.startswith(f"{name}, seed ")]
-        for key in [k for k, v in some[0].items() if isinstance(v, float)] if some else []:
-            values = [row[key] for row in some]
-            std = statistics.stdev(values) if len(values) > 1 else 0.0
-            found = {"mean": statistics.mean(values), "std": std, "seeds": len(values)}
-            over_seeds.setdefault(name, {})[key] = found
-    return table | {"rows": rows, "over_seeds": over_seeds}
-
-
 def main(argv=None) -> dict:
     """Measure the rows of one exercise that are missing; write and return the table."""
     settings = parse(Settings, __doc__, argv, positional=("exercise", "EXERCISE", 1))
-    kinds = {"ex_1b": ex_1b_ablation, "ex_2b": ex_2b_ablation, "ex_3a": ex_3a_ablation}
+    kinds = {"ex_1b": ex_1b_ablation, "ex_2b": ex_2b_ablation}
     (name,) = settings.exercise
     if name not in kinds:
         raise InputError(f"{name!r}: choose one of {', '.join(kinds)}")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.seeds ex_1b              -> figures/ex_1b_seeds.json
     python -m benchmarks.seeds ex_2b --seeds 0 1 2
-    python -m benchmarks.seeds ex_3a              every method of exercise 3(a)
+    python -m benchmarks.seeds ex_3a              every method of exercise 3(a), and its samples
 
 Seeds 0-4 are for reporting; choose settings with seeds 100 and above.  Each training
 runs in a folder of its own below --scratch.  One that is finished there with the same settings is
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ex_3a
+import ex_3b
 from common.runtime import results, script
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse, resume_key
@@ -63,6 +64,23 @@ def summary(runs: dict) -> dict:
     return {"mean": {name: statistics.mean(c) for name, c in columns.items()}, "std": std}
 
 
+def under_protocol(folder: Path, smoke: bool) -> dict:
+    """Return {"sw2_eps_0.1": ...}: the sliced W2 of the model of 3(a) in `folder`, as in 3(b).
+
+    The mean over sampling seeds; kept in protocol.json until the model is trained anew.
+    """
+    path = folder / "protocol.json"
+    if not path.exists():
+        small = {"chains": 50, "steps": 20, "repeats": 1} if smoke else {}
+        settings = ex_3b.Settings(out_dir=str(folder), **small)
+        models, _, noise, _ = ex_3b.load_models(settings)
+        scores = {row: {eps: m.score for eps, m in some.items()} for row, some in models.items()}
+        table = ex_3b.sample_all(settings, scores, noise)[0]
+        table = {f"sw2_eps_{k.split()[-1]}": row["sw2"]["mean"] for k, row in table.items()}
+        results.save_json(path, table)
+    return results.read_json(path)
+
+
 def trained(exercise: str, arguments: list, seed: int, folder: Path, settings) -> dict:
     """Return the metrics of one training; done in `folder` unless it is finished there."""
     module = importlib.import_module(exercise)
@@ -75,8 +93,9 @@ def trained(exercise: str, arguments: list, seed: int, folder: Path, settings) -
         found = results.read_json(path)
         if (wanted | {"data_dir": settings.data_dir}).items() <= found.get("settings", {}).items():
             return found
+    (folder / "protocol.json").unlink(missing_ok=True)
     begun = any(folder.glob("checkpoints/*.resume.pt"))
-    arguments += ["--force"] + (["--resume"] if begun else [])  # only 1(b) and 2(b) leave a state
+    arguments += ["--force"] + (["--resume"] if begun else [])
     return results.to_json(module.main(arguments))
 
 
@@ -96,6 +115,8 @@ def main(argv=None) -> dict:
             folder = Path(settings.scratch) / exercise / f"{variant}_{seed}".lstrip("_")
             metrics = trained(exercise, arguments, seed, folder, settings)
             runs[str(seed)] = numbers(metrics)
+            if exercise == "ex_3a":
+                runs[str(seed)] |= under_protocol(folder, settings.smoke)
             row = {"seeds": runs, "source": metrics["source"], "hardware": metrics["hardware"]}
             table[name] = row | {"settings": metrics["settings"]} | summary(runs)
             print(results.save_json(path, table), f"{name}, seed {seed}", sep=": ", flush=True)

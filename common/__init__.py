@@ -5,7 +5,7 @@ The methods, in the order to read them:
   priors         p(z|y): standard, a mixture for each class, couplings for a number  1, 2
   networks       encoders and decoders                                               1, 2
   ebm            the log-density network f = -energy and its normaliser Z            3
-  langevin       unadjusted and Metropolis-adjusted Langevin steps                   3
+  langevin       Langevin steps, unadjusted and tested; replica exchange              3
   training       the one loop: schedule, history, resume                             1, 2, 3
   distances      distances between two samples, each once                            1, 2, 3
   plots          what the figures share

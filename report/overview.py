@@ -3,7 +3,7 @@
     python -m report.overview    -> figures/overview.png, figures/overview.json
 
 Drawn from the shipped checkpoints (or those below --out-dir): two draws of each label, curves of
-three source sizes, and 2000 points of the jump model by Metropolis-adjusted Langevin with jumps.
+three source sizes, and 2000 points of the replica model by replica exchange.
 """
 
 from dataclasses import dataclass
@@ -55,10 +55,10 @@ def main(argv=None) -> dict:
     model, curves = curve_model.load(settings.out_dir)
     source = {"digits": content["source"], "curves": curves["source"]}
     drawn = curve_model.draw(model, curve_model.as_sizes(SIZES), 1)[:, 0]
-    path = files.find("checkpoints/ex_3a_jump.pt", settings.out_dir)
+    path = files.find("checkpoints/ex_3a_replica.pt", settings.out_dir)
     model, content = ebm.load_with_content(path)
     start = 3 * torch.randn(settings.points, 2)
-    points = samplers.with_jumps(start, model.value_and_gradient, settings.steps)
+    points = samplers.replica(start, model.value_and_gradient, settings.steps)
     figure = drawing(images, dict(zip(SIZES, drawn, strict=True)), points)
     metrics = {"source": source | {"roll": content["source"]}, "points": settings.points}
     return results.save_results(settings.out_dir, "overview", metrics, {"overview": figure})
