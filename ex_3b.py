@@ -26,7 +26,7 @@ from common.runtime.seeding import step_seed
 from common.swiss_roll import evaluation, figures
 from common.swiss_roll.data import load_model
 
-METHODS = ("cd", "mala", "replica", "nce", "short")  # of ex_3a.py
+METHODS = ("cd", "mala", "replica", "pcd", "nce", "short")  # of ex_3a.py
 BLOCK = 1000  # chains that share their random numbers' generator
 
 

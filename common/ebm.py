@@ -126,7 +126,7 @@ def normaliser(model, tolerance: float = 1e-3) -> dict:
     is negligible.  Rays and radii are doubled until log Z moves by less than `tolerance`, in nats.
     Returns {"log_z", "log_z_refinement_nats": by how much it moved, "log10_mass_outside_bound":
     shares of Z that lie, at most, beyond the ends of the rays, "log10_mass_beyond_20": and at |x| >
-    20}.  Raises ArithmeticError when f is not finite, or when it is too rough to be integrated.
+    20}.  Raises InputError when f is not finite, or when it is too rough to be integrated.
     """
     model, before = copy.deepcopy(model).double(), math.inf
     for doubling in range(7):
@@ -136,7 +136,7 @@ def normaliser(model, tolerance: float = 1e-3) -> dict:
             shares = {f"log10_mass_{k}": (v - log_z) / math.log(10) for k, v in shares.items()}
             return {"log_z": log_z, "log_z_refinement_nats": abs(log_z - before)} | shares
         before = log_z
-    raise ArithmeticError(f"log Z: {log_z:.3f} still moves by more than {tolerance:g} nats")
+    raise InputError(f"log Z: {log_z:.3f} still moves by more than {tolerance:g} nats")
 
 
 def _polar(model, n, step):
@@ -155,7 +155,7 @@ def _polar(model, n, step):
         far.append(share[s > 20].logsumexp((0, 1)))
         log_z, r = torch.stack(inside).logsumexp(0), r + width
         if not log_z.isfinite() or r > 1e6:
-            raise ArithmeticError(f"f is not finite, or rises as far as |x| = {r:.0f}")
+            raise InputError(f"log Z: f is not finite, or rises as far as |x| = {r:.0f}")
         falls = r / BASE**2 - model.greatest_slope(rays, r)  # f falls at least so fast from r on
         tail = (
             values(model, r * rays) + (r / falls + 1 / falls**2).log() + math.log(2 * math.pi / n)

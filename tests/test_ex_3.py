@@ -1,6 +1,8 @@
 """ex_3a and ex_3b: the shipped models evaluated, chains reproducible, bad input in one line."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -10,29 +12,95 @@ from conftest import ROOT, run_script
 import ex_3a
 import ex_3b
 from common import ebm, swiss_roll
+from common.runtime.errors import InputError
 from common.swiss_roll import evaluation as roll_evaluation
 
-
-@pytest.mark.parametrize(("method", "most"), [("cd", 0.02), ("jump", 0.0008)])
-def test_the_shipped_densities_meet_their_targets(method, most):
-    """Evaluated, not read: the exact divergence, and no mass far from the roll."""
-    found = roll_evaluation.ExactKL(0.2)(ebm.load(ROOT / f"checkpoints/ex_3a_{method}.pt"))
-    assert 0 <= found["kl_nats"] <= most and found["log10_mass_beyond_20"] < -6
+NAMES = ["cd", "mala", "replica", "nce", "pcd", "short_0.1", "short_0.01", "short_0.001"]
+MOST = {"cd": 0.03, "mala": 0.03, "replica": 0.006}  # nats; of seed 0, whose luck is not chosen
 
 
-@pytest.mark.parametrize(("eps", "most"), [(0.1, 0.2), (0.01, 0.18), (0.001, 0.25)])
-def test_the_shipped_short_run_models_meet_their_targets(eps, most):
+def shipped(name):
+    return ebm.load(ROOT / f"checkpoints/ex_3a_{name}.pt")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_shipped_models_have_the_z_and_the_divergence_of_their_json(name):
+    """Evaluated, not read: refined once more, with no mass left out."""
+    model, metrics = shipped(name), json.loads((ROOT / f"figures/ex_3a_{name}.json").read_text())
+    found = roll_evaluation.ExactKL(0.2)(model)
+    assert found["log_z"] == pytest.approx(metrics["log_z"], abs=1e-3)
+    assert found["kl_nats"] == pytest.approx(metrics["kl_nats"], abs=1e-3)
+    finer = ebm.normaliser(model, tolerance=1e-5)
+    assert finer["log_z"] == pytest.approx(found["log_z"], abs=1e-3)
+    assert finer["log10_mass_outside_bound"] < -6
+    if name in MOST:
+        assert 0 <= found["kl_nats"] <= MOST[name] and found["log10_mass_beyond_20"] < -6
+
+
+@pytest.mark.parametrize("name", MOST)
+def test_f_falls_along_every_ray_outside_the_data(name):
+    """From |x| = 17, 14 deviations beyond the spiral's end, to where the bound takes over."""
+    model = shipped(name).double()
+    angle = torch.arange(720, dtype=torch.float64) * (2 * torch.pi / 720)
+    rays = torch.stack([angle.cos(), angle.sin()], 1)
+    for r in torch.arange(17.0, 60.0, 0.25).tolist():
+        slope = (model.value_and_gradient(r * rays)[1] * rays).sum(1)
+        assert (slope < 0).all(), r
+    assert (model.greatest_slope(rays, 60.0) < 60 / ebm.BASE**2).all()
+
+
+@pytest.mark.parametrize(("eps", "most"), [(0.1, 0.25), (0.01, 0.25), (0.001, 0.35)])
+def test_the_shipped_short_run_models_fill_the_roll(eps, most):
     """Sampled by the protocol: the sliced W2 over that of the oracle, 20 sampling seeds."""
     settings = ex_3b.Settings(repeats=20)
-    score = ebm.load(ROOT / f"checkpoints/ex_3a_short_{eps:g}.pt").score
+    score = shipped(f"short_{eps:g}").score
     found = [
         roll_evaluation.measure(ex_3b.protocol(score, eps, settings, seed), truth)
         for seed in range(20)
         for truth in [swiss_roll.sample(1000, 0.2, 1000 + 2 * seed)]
     ]
-    table = json.loads((ROOT / "figures/ex_3a_ablation.json").read_text())["oracle_sw2"]
-    sw2, oracle = roll_evaluation.summary(found)["sw2"]["mean"], table[f"eps_{eps:g}"]
-    assert sw2 <= most * oracle and all(row["diverged"] == 0 for row in found)
+    table = json.loads((ROOT / "figures/ex_3b.json").read_text())["table"]
+    sw2 = roll_evaluation.summary(found)["sw2"]["mean"]
+    assert sw2 <= most * table[f"oracle, eps {eps:g}"]["sw2"]["mean"]
+    assert all(row["diverged"] == 0 for row in found)
+
+
+@pytest.mark.parametrize("method", ["cd", "replica", "pcd", "short-run"])
+def test_a_resumed_training_is_the_uninterrupted_one(method, tmp_path, monkeypatch):
+    """Weights, their average, persistent chains: the same bits."""
+    arguments = ["--method", method, "--points", "500", "--steps", "12", "--batch", "64"]
+    arguments += ["--chain", "3", "--width", "8"]
+    whole, parts = ([*arguments, "--out-dir", str(tmp_path / name)] for name in ("a", "b"))
+    ex_3a.main(whole)
+    right, calls = ex_3a.contrastive_loss, []
+
+    def stopping(*rest):
+        calls.append(1)
+        if len(calls) == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return right(*rest)
+
+    monkeypatch.setattr(ex_3a, "contrastive_loss", stopping)
+    with pytest.raises(SystemExit):
+        ex_3a.main(parts)
+    monkeypatch.setattr(ex_3a, "contrastive_loss", right)
+    ex_3a.main([*parts, "--resume"])
+    one, other = (torch.load(next(tmp_path.glob(f"{k}/checkpoints/*.pt"))) for k in "ab")
+    for name, weight in one["weights"].items():
+        assert torch.equal(weight, other["weights"][name]), name
+    metrics = [json.loads(next(tmp_path.glob(f"{k}/figures/*.json")).read_text()) for k in "ab"]
+    assert (
+        metrics[0]["history"] == metrics[1]["history"]
+        and len(metrics[0]["history"]["kl_nats"]) == 12
+    )
+
+
+def test_models_of_different_data_are_not_compared(tmp_path):
+    for method, noise in (("cd", "0.2"), ("nce", "0.3")):
+        arguments = ["--smoke", "--method", method, "--noise", noise, "--out-dir", str(tmp_path)]
+        ex_3a.main(arguments)
+    with pytest.raises(InputError, match="different data"):
+        ex_3b.main(["--smoke", "--out-dir", str(tmp_path)])
 
 
 def test_a_chain_is_the_same_however_many_there_are():
@@ -45,7 +113,8 @@ def test_a_chain_is_the_same_however_many_there_are():
 
 @pytest.mark.parametrize("method", ex_3a.RECIPES)
 def test_every_method_trains_and_repeats_itself(method):
-    settings = ex_3a.Settings(method=method, steps=8, batch=32, width=8, chain=2)
+    chain = 0 if method == "nce" else 2
+    settings = ex_3a.Settings(method=method, steps=8, batch=32, width=8, chain=chain)
     data = swiss_roll.sample(500)
     weights = [ex_3a.fit(data, settings)[0].last.weight for _ in range(2)]
     assert torch.equal(*weights) and weights[0].isfinite().all()
@@ -54,7 +123,8 @@ def test_every_method_trains_and_repeats_itself(method):
 BAD = [
     ("ex_3b.py", ["--eps", "0"]), ("ex_3b.py", ["--eps", "-0.1"]), ("ex_3b.py", ["--eps", "x"]),
     ("ex_3b.py", ["--steps", "0"]), ("ex_3b.py", ["--chains", "1"]),
-    ("ex_3a.py", ["--method", "magic"]), ("ex_3a.py", ["--step-size", "0"]),
+    ("ex_3a.py", ["--method", "magic"]), ("ex_3a.py", ["--step-size", "-1"]),
+    ("ex_3a.py", ["--method", "nce", "--step-size", "0.1"]),
     ("ex_3a.py", ["--noise", "nan"]), ("ex_3a.py", ["--steps", "-1"]),
 ]  # fmt: skip
 

@@ -79,8 +79,9 @@ def test_a_kl_term_averaged_over_the_wrong_axis_misses_it(exercise, mistake, mon
     assert train(exercise, monkeypatch, WRONG_KL[exercise][mistake]) > MOST_NATS[exercise]
 
 
-MOST_KL = {"cd": 0.3, "nce": 1.0}  # nats; N(0, 8^2 I), where training begins, has 2.1
-SHORT = {"cd": dict(steps=800, batch=256, chain=20), "nce": dict(steps=3000, batch=512)}
+MOST_KL = {"cd": 0.3, "replica": 0.3, "nce": 1.0}  # nats; training begins at 2.1
+SHORT = {"cd": dict(steps=800, batch=256, chain=20), "nce": dict(steps=3000, batch=512),
+         "replica": dict(steps=1500, batch=128)}  # fmt: skip
 
 
 def trained_roll(method, **more):

@@ -100,41 +100,56 @@ def test_metropolis_langevin_has_the_exact_variance():
     assert x.var().item() == pytest.approx(1, abs=5 * math.sqrt(2 / n)) and 0.5 < accepted < 1
 
 
-@pytest.mark.parametrize("kind", ["wide", "histogram"])
-def test_jumps_leave_the_target_as_it_is_and_reach_it(kind):
-    """From far off to a mixture of two distant Gaussians with weights 0.3 and 0.7."""
+def mixture(d: int, weight: float, apart: float):
+    """Return log p and gradient of weight N(c, I) + (1 - weight) N(-c, I), c = (apart, 0, ...)."""
+    centres = torch.zeros(2, d, dtype=torch.float64)
+    centres[:, 0] = torch.tensor([apart, -apart])
+    share = torch.tensor([weight, 1 - weight]).double().log()
+
+    def target(x):
+        terms = share - ((x[:, None] - centres) ** 2).sum(2) / 2
+        return terms.logsumexp(1), terms.softmax(1) @ centres - x
+
+    return target
+
+
+@pytest.mark.parametrize(("d", "betas"), [(2, (1, 0.3, 0)), (10, (1, 0.6, 0.35, 0.18, 0.07, 0))])
+def test_replica_exchange_finds_the_weights_of_two_distant_modes(d, betas):
+    """All chains begin in the lighter mode, N(c, I) with weight 0.2, eight deviations apart.
+
+    The weights are right to 2 %, and so are the means and variances of every coordinate.
+    """
     torch.manual_seed(0)
-    other = torch.randn(500, 2) + 6.0 * torch.randn(500, 1).sign()
-    proposal = {
-        "wide": langevin.GaussianProposal(8.0),
-        "histogram": langevin.HistogramProposal(other, 0.7),
-    }[kind]
+    target = mixture(d, 0.2, 4.0)
+    x = torch.randn(len(betas), 1500, d, dtype=torch.float64)
+    x[..., 0] += 4
+    sizes = [0.3 / max(beta, 0.1) for beta in betas[:-1]]
+    found = []
+    for _ in range(8):
+        x, rates = langevin.replica_exchange(x, target, betas, 3.0, sizes, 10 * d)
+        found.append(x[0])
+    x = torch.cat(found[-4:])
+    assert (x[:, 0] > 0).double().mean().item() == pytest.approx(0.2, abs=0.02)
+    variance = torch.tensor([1 + 16 * 4 * 0.2 * 0.8, *[1.0] * (d - 1)]).double()
+    torch.testing.assert_close(x.var(0), variance, rtol=0.08, atol=0)
+    assert x[:, 1:].mean(0).abs().max() < 0.05 and (rates > 0.1).all()
+    start = torch.eye(d, dtype=torch.float64)[0].mul(4).expand(1000, d)
+    plain, _ = langevin.mala(start, target, 0.3, 100)
+    assert (plain[:, 0] > 0).double().mean() > 0.9  # without exchange chains stay where they are
 
-    def log_p(x):
-        parts = [-0.5 * ((x - c) ** 2).sum(1) for c in (-6.0, 6.0)]
-        return torch.logaddexp(parts[0] + math.log(0.3), parts[1] + math.log(0.7))
 
-    x = torch.full((20_000, 2), -6.0)
-    value = log_p(x)
-    for _ in range(400):
-        x, value, _ = langevin.independence_step(x, value, log_p, proposal)
-    torch.testing.assert_close(value, log_p(x))
-    assert (x[:, 0] > 0).float().mean().item() == pytest.approx(0.7, abs=0.02)
-
-
-def test_the_histogram_proposal_has_the_density_it_claims():
-    """Its density integrates to one, and is what its draws follow."""
+def test_an_exchange_leaves_every_level_as_it_is():
+    """From exact samples of every level: their variances stay."""
     torch.manual_seed(0)
-    proposal = langevin.HistogramProposal(swiss_roll.sample(2000), 0.5)
-    points, area = ebm.grid(0.1, 40.05)
-    assert proposal.log_prob(points.float()).exp().sum().item() * area == pytest.approx(1, abs=1e-3)
-    x = proposal.draw(100_000)
-    inside = (x[:, 0] > 0) & (x[:, 1] > 3)
-    quarter = points[(points[:, 0] > 0) & (points[:, 1] > 3)].float()
-    share = proposal.log_prob(quarter).exp().sum().item() * area
-    assert inside.float().mean().item() == pytest.approx(share, abs=0.01)
-    with pytest.raises(ValueError, match="too spread out"):
-        langevin.HistogramProposal(torch.tensor([[0.0, 0.0], [1e6, 0.0]]), 0.5)
+    betas, scale, n = (1.0, 0.4, 0.0), 2.0, 200_000
+    precision = [beta + (1 - beta) / scale**2 for beta in betas]  # p = N(0, 1), p_k is Gaussian
+    x = torch.stack([torch.randn(n, 1).double() / v**0.5 for v in precision])
+    target = lambda x: (-(x * x).sum(1) / 2, -x)  # noqa: E731
+    y, _ = langevin.replica_exchange(x, target, betas, scale, [0.3, 0.5], 3)
+    for level, v in zip(y, precision, strict=True):
+        assert level.var().item() * v == pytest.approx(1, abs=6 * math.sqrt(2 / n))
+    with pytest.raises(ValueError, match="fall from 1 to 0"):
+        langevin.replica_exchange(x, target, (1.0, 0.5, 0.1), scale, 0.3, 1)
 
 
 def test_the_energy_gradient_written_out_is_that_of_autograd():
@@ -152,10 +167,54 @@ def test_the_normaliser_of_a_gaussian_is_the_known_one():
     model = ebm.LogDensity()
     torch.nn.init.zeros_(model.last.weight)
     torch.nn.init.constant_(model.last.bias, 1.5)
-    log_z, log_far = ebm.log_mass(model)
-    assert log_z == pytest.approx(1.5 + math.log(2 * math.pi * ebm.BASE**2), abs=1e-4)
-    inside = math.erf(20 / ebm.BASE / math.sqrt(2)) ** 2
-    assert math.exp(log_far) == pytest.approx(1 - inside, rel=0.02)
+    found = ebm.normaliser(model)
+    assert found["log_z"] == pytest.approx(1.5 + math.log(2 * math.pi * ebm.BASE**2), abs=1e-5)
+    far = -(20**2) / (2 * ebm.BASE**2) / math.log(10)  # P(|x| > 20) of a Rayleigh distribution
+    assert found["log10_mass_beyond_20"] == pytest.approx(far, abs=0.01)
+    assert found["log10_mass_outside_bound"] < -12
+
+
+@pytest.mark.parametrize("slope", [1.0, 6.0, 25.0])
+def test_a_far_mode_is_found(slope):
+    """network = slope SiLU(u x), about slope (u x)+: a mode at 64 slope u, and Z a line's sum."""
+    model = ebm.LogDensity(width=2, depth=1)
+    u = torch.tensor([0.28, -0.96])
+    with torch.no_grad():
+        model.hidden[0].weight.copy_(torch.stack([6 * u, -6 * u]))
+        model.hidden[0].bias.zero_()
+        model.last.weight.copy_(torch.tensor([[slope, 0.0]]))
+        model.last.bias.zero_()
+    # across u a Gaussian; along u a sum over a fine line
+    s = torch.arange(-100, 3000, 0.01, dtype=torch.float64)
+    along = slope * torch.nn.functional.silu(s) - s**2 / (2 * ebm.BASE**2)
+    exact = (along.logsumexp(0) + math.log(0.01 * math.sqrt(2 * math.pi) * ebm.BASE)).item()
+    found = ebm.normaliser(model)
+    assert found["log_z"] == pytest.approx(exact, abs=2e-3)
+    assert found["log10_mass_beyond_20"] == pytest.approx(0, abs=1e-4)
+
+
+def test_the_bound_on_the_slope_bounds_it_and_is_tight_far_off():
+    torch.manual_seed(1)
+    model = ebm.LogDensity(width=16).double()
+    with torch.no_grad():
+        for layer in (*model.hidden, model.last):
+            layer.weight.mul_(3)
+    rays = torch.nn.functional.normalize(torch.randn(300, 2).double())
+    for r in (0.0, 3.0, 30.0, 300.0, 3000.0):
+        bound = model.greatest_slope(rays, r)
+        further = torch.tensor([r, r + 0.3, r + 3, 2 * r + 30, 5 * r + 300]).double()
+        x = further[:, None, None] * rays
+        slope = (model.value_and_gradient(x.view(-1, 2))[1].view(x.shape) * rays).sum(2)
+        assert (slope + further[:, None] / ebm.BASE**2 <= bound + 1e-9).all()
+    assert (bound - (slope[0] + r / ebm.BASE**2)).abs().max() < 0.05 * bound.abs().max()
+
+
+def test_what_cannot_be_integrated_is_said():
+    model = ebm.LogDensity()
+    torch.nn.init.constant_(model.last.bias, float("nan"))
+    with pytest.raises(InputError, match="not finite"):
+        ebm.log_normaliser(model)
+    assert roll_evaluation.ExactKL(0.5)(model)["kl_nats"] == math.inf
 
 
 def test_the_exact_divergence_is_zero_for_the_truth_and_positive_otherwise():
@@ -168,6 +227,10 @@ def test_the_exact_divergence_is_zero_for_the_truth_and_positive_otherwise():
 
         def forward(self, x):
             return swiss_roll.log_density(x, 0.5)
+
+        def greatest_slope(self, rays, r):
+            """With the base's r / 64; beyond the spiral's end, at 14.2, p falls like a Gaussian."""
+            return r / 64 - (r - 15) / 0.25 + 0 * rays[:, 0]
 
     exact = roll_evaluation.ExactKL(0.5)
     assert exact(Truth())["kl_nats"] == pytest.approx(0, abs=1e-6)

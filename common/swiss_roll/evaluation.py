@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from common import distances, ebm, swiss_roll
+from common.runtime.errors import InputError
 
 DIVERGED = 100.0  # a chain beyond it, or not finite, counts as diverged
 
@@ -32,7 +33,7 @@ class ExactKL:
         """
         try:
             found = ebm.normaliser(model)
-        except ArithmeticError:
+        except InputError:
             return {"kl_nats": math.inf, "log_z": math.inf}
         mean = (self.weights * ebm.values(model, self.points)).sum().item()
         return {"kl_nats": found["log_z"] - mean - self.entropy} | found

@@ -10,7 +10,7 @@ from common.plots import DPI, STYLES
 
 COLOURS = {
     "oracle": "k", "cd": "#0072B2", "mala": "#56B4E9", "replica": "#D55E00", "nce": "#009E73",
-    "short": "#CC79A7",
+    "pcd": "#E69F00", "short": "#CC79A7",
 }  # fmt: skip
 DISTANCES = {
     "sw2": "sliced W2", "energy_distance": "energy distance",
@@ -86,7 +86,7 @@ def _label(axes):
 def panels(samples, truth, title):
     """Draw samples {(row, column): (points (n, 2), caption)} over the truth (m, 2), axes alike."""
     rows, columns = (list(dict.fromkeys(key[k] for key in samples)) for k in (0, 1))
-    size = 1.75 * len(columns) + 0.4, 1.65 * len(rows) + 0.7
+    size = 1.5 * len(columns) + 0.4, 1.3 * len(rows) + 0.7
     figure = Figure(size, dpi=2 * DPI, layout="constrained")
     axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     _label(axes)
