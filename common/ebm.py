@@ -114,6 +114,9 @@ def grid(step: float, reach: float = 25.0) -> tuple[torch.Tensor, float]:
     return torch.cartesian_prod(line, line), (2 * reach / (n - 1)) ** 2
 
 
+MOST_POINTS = 4 * 10**6  # of one quadrature, seconds
+
+
 def log_normaliser(model) -> float:
     """Return log Z = log integral exp f to 1e-3 nats, wherever the mass lies: see `normaliser`."""
     return normaliser(model)["log_z"]
@@ -146,16 +149,18 @@ def _polar(model, n, step):
     """
     angle = (torch.arange(n, dtype=torch.float64) + 0.5) * (2 * math.pi / n)
     rays = torch.stack([angle.cos(), angle.sin()], 1)
-    r, width, inside, far, outside = 0.0, 25.6, [], [], []
+    r, width, inside, far, outside, points = 0.0, 25.6, [], [], [], 0
     while len(rays):
         s = r + step * (torch.arange(round(width / step), dtype=torch.float64) + 0.5)
         share = values(model, torch.outer(s, rays.flatten()).view(-1, 2)).view(len(s), -1)
         share += (s * step * 2 * math.pi / n).log()[:, None]
         inside.append(share.logsumexp((0, 1)))
         far.append(share[s > 20].logsumexp((0, 1)))
-        log_z, r = torch.stack(inside).logsumexp(0), r + width
-        if not log_z.isfinite() or r > 1e6:
-            raise InputError(f"log Z: f is not finite, or rises as far as |x| = {r:.0f}")
+        log_z, r, points = torch.stack(inside).logsumexp(0), r + width, points + share.numel()
+        if not log_z.isfinite():
+            raise InputError("log Z: f is not finite")
+        if points > MOST_POINTS:
+            raise InputError(f"log Z: f is too rough, or has mass too far out, |x| = {r:.0f}")
         falls = r / BASE**2 - model.greatest_slope(rays, r)  # f falls at least so fast from r on
         tail = (
             values(model, r * rays) + (r / falls + 1 / falls**2).log() + math.log(2 * math.pi / n)
