@@ -125,11 +125,14 @@ def fit(data, settings, state=None, watch=None):
 
     average = AveragedModel(model, multi_avg_fn=lerp)
 
-    def loss_terms(step):
-        average.update_parameters(model)
-        if watch and step % max(1, steps // 12) == 0:
+    def note(step):
+        if watch and (step % max(1, steps // 12) == 0 or step == steps):
             for name, value in {"watched_step": step, **watch(average.module)}.items():
                 state.history.setdefault(name, []).append(value)
+
+    def loss_terms(step):
+        average.update_parameters(model)
+        note(step)
         if settings.method == "nce":
             return nce_loss(model, source.minibatch())
         x, y = source.pairs(model, step / steps)
@@ -144,6 +147,7 @@ def fit(data, settings, state=None, watch=None):
         seed=settings.seed, rate=rate, state=state,
         advice="start anew with a lower --step-size, or another --seed",
     )  # fmt: skip
+    note(steps)
     return average.module.eval(), history
 
 
@@ -159,27 +163,25 @@ def main(argv=None) -> dict:
     )
     key = resume_key(settings, source=source)
     path = Path(settings.out_dir) / f"checkpoints/{name}.pt"
-    state = resume.State(
-        checkpoints.unclaimed(path, key, settings.force), key, settings.resume, settings.force
-    )
+    checkpoints.unclaimed(path, key, settings.force)
+    state = resume.State(path, key, settings.resume, settings.force)
     exact = evaluation.ExactKL(noise) if noise else None
     model, history = fit(data, settings, state, exact)
     content = {"exercise": "ex_3a", "model": {"width": settings.width}, "noise": noise or 0.0}
     content |= {"weights": model.state_dict(), "settings": asdict(settings), "source": source}
     print(checkpoints.save(path, content))
 
-    found = exact(model) if exact else {"kl_nats": None, **ebm.normaliser(model)}
-    kl, log_z = found["kl_nats"], found["log_z"]
+    found = exact(model) if exact else ebm.normaliser(model)
+    log_z = found["log_z"]
     metrics = {"source": source, "settings": asdict(settings), "hardware": history["hardware"]}
     metrics |= found | {"training_seconds": history["seconds"]}
     metrics["history"] = {k: v for k, v in history.items() if isinstance(v, list)}
     shown = evaluation.log10_on_window(lambda x: ebm.values(model, x) - log_z)
-    truth = data[:2000]
-    if noise:
-        truth = evaluation.log10_on_window(lambda x: swiss_roll.log_density(x, noise))
-    said = f"KL(data || model) = {kl:.4f} nats" if exact else "no exact KL"
+    true = lambda x: swiss_roll.log_density(x, noise)  # noqa: E731
+    truth = evaluation.log10_on_window(true) if noise else data[:2000]
+    said = f"KL(data || model) = {found['kl_nats']:.4f} nats" if exact else "no exact KL"
     said = f"{name}: {said}, log Z = {log_z:.3f}"
-    drawn = {name: figures.training(truth, shown, history, kl, f"{said}; {source}")}
+    drawn = {name: figures.training(truth, shown, history, f"{said}; {source}")}
     done = results.save_results(settings.out_dir, name, metrics, drawn, [name])
     state.remove()
     print(f"{said}, {history['seconds']:.0f} s; {source}")

@@ -22,8 +22,8 @@ from common.runtime.options import Common, option, parse
 NAMES = {  # module of the package: what it compares
     "epoch": "an epoch of ex_1b.py: usual loop, this project, products alone",
     "chains": "1000 Langevin chains: torchebm, this project",
-    "magnification": "a magnification map at equal error: direct sum over stars, this project",
-    "scaling": "growth with the size of the work, the start of the scripts, torchrun",
+    "magnification": "a ray of a magnification map: direct sum over stars, this project",
+    "scaling": "growth with the size of the work, the start of the scripts",
 }
 
 

@@ -64,12 +64,12 @@ class Settings(Common):
     exercise: tuple = option((), "ex_1b or ex_2b")
 
 
-def rows_of(path, settings, rows, base, measure, more, extra=(), describe=lambda wanted: {}):
+def rows_of(path, settings, rows, base, measure, more, extra=()):
     """Measure each of `rows` {name: change of `base`} that the JSON at `path` lacks; write each.
 
     measure: (settings of the row, {what `extra` names in the change}) -> numbers.
-    describe: settings -> what must be the same besides them for a row to be kept.
-    more: goes into the JSON beside "rows".  Returns {name: row}.
+    more: goes into the JSON beside "rows"; its "source" must be the same for a row to be kept.
+    Returns {name: row}.
     """
     done = results.read_json(path).get("rows", {})
     for name, change in rows.items():
@@ -77,7 +77,7 @@ def rows_of(path, settings, rows, base, measure, more, extra=(), describe=lambda
         change = {k: v for k, v in change.items() if k not in own}
         threads = settings.threads or base.threads
         wanted = replace(base, device=settings.device, threads=threads, **change)
-        key = results.to_json({**resume_key(wanted, **own), **describe(wanted)})
+        key = results.to_json({**resume_key(wanted, **own), "source": more["source"]})
         key.pop("smoke")
         if not key.items() <= done.get(name, {}).get("settings", {}).items():
             script.start(wanted)
@@ -166,16 +166,7 @@ def ex_2b_ablation(settings, path: Path) -> dict:
 
     rows = {"seed 1": {"seed": 1}} if settings.smoke else ROWS_2B
     extra = ["course", "wide"]
-    table["rows"] = rows_of(
-        path,
-        settings,
-        rows,
-        base,
-        measure,
-        table,
-        extra,
-        describe=lambda wanted: {"source": source},
-    )
+    table["rows"] = rows_of(path, settings, rows, base, measure, table, extra)
     return table | curve_evaluation.reference_distances(data)
 
 

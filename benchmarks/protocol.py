@@ -6,7 +6,7 @@ Everything under the protocol of ex_3b.py, but for the samplers:
 noise      the oracle for other noises sigma of the roll: sigma = 0.2 is a guess
 mixed      the true score within 3 sigma of the spiral and a model's outside, and the reverse:
            which of the two makes the difference between oracle and model
-sides      the oracle at the largest eps: on which side of x1 = 0 its chains are, and stay
+sides      the oracle at the largest eps: on which side of x1 = 0 its chains end
 samplers   as many gradients, spent better, on the oracle and on the replica model
 About eight minutes on 2 cores.
 """
@@ -17,22 +17,37 @@ from dataclasses import dataclass
 import torch
 
 import ex_3b
-from common import swiss_roll
-from common.langevin import langevin
+from common import ebm, langevin, swiss_roll
 from common.runtime import results, script
 from common.runtime.options import option, parse
-from common.runtime.seeding import step_seed
-from common.swiss_roll import evaluation, figures, samplers
+from common.swiss_roll import evaluation, figures
 
 NOISES = (0.1, 0.3, 0.5)
 OUTSIDE = ("cd", "replica", "nce")  # models that are mixed with the truth
+EPS = 0.03  # step size of the better samplers on p itself; on p^beta it is EPS / beta
+BETAS = (1.0, 0.3, 0.0)  # levels of replica exchange
+
+
+def metropolis(x, target, gradients: int):
+    """Tested Langevin steps from x (n, 2): no discretisation bias, but no way between the arms."""
+    return langevin.mala(x, target, EPS, gradients)[0]
+
+
+def exchange(x, target, gradients: int):
+    """Replica exchange with `gradients` gradients a sample: one for each level and step."""
+    sizes, steps = [EPS / beta for beta in BETAS[:-1]], max(1, gradients // len(BETAS))
+    copies = torch.stack([x] * len(BETAS))
+    return langevin.replica_exchange(copies, target, BETAS, ebm.BASE, sizes, steps)[0][0]
+
+
+SAMPLERS = {"MALA": metropolis, "replica exchange": exchange}
 
 
 @dataclass(frozen=True)
 class Settings(ex_3b.Settings):
     """The protocol of the exercise, and more."""
 
-    follow: int = option(100, "further steps that sides are followed", minimum=1, maximum=10**6)
+    follow: int = option(100, "steps that sides are followed", minimum=1, maximum=10**6)
 
 
 def mixed(near, far, noise: float):
@@ -46,31 +61,19 @@ def mixed(near, far, noise: float):
 
 
 def sides(settings, noise: float) -> dict:
-    """Return where the oracle's chains are at the largest eps, and how many of each side stay.
+    """Follow the oracle at the largest eps from true points on either side of x1 = 0.
 
-    "right": share with x1 > 0 after T steps; "right_stays", "left_stays": shares of those on a side
-    that are never on the other in settings.follow further steps.
+    Returns {"from_right", "from_left": the share of them with x1 > 0 after each step}.
     """
-    eps = max(settings.eps)
-
-    def score(x):
-        return swiss_roll.score(x, noise)
-
-    x = ex_3b.protocol(score, eps, settings, settings.seed)
-    found = {"eps": eps, "right": (x[:, 0] > 0).float().mean().item(), "follow": settings.follow}
-    start = swiss_roll.sample(settings.chains, noise, 7)  # the truth: both sides are there
-    for name, sign in (("right", 1), ("left", -1)):
-        at, stays = start[sign * start[:, 0] > 0.5], []
-        seen = torch.ones(len(at), dtype=torch.bool)
-        generator = torch.Generator().manual_seed(step_seed(settings.seed, -7))
-
-        def note(step, x, seen=seen, sign=sign, stays=stays):
-            seen &= sign * x[:, 0] > 0
-            stays.append(seen.float().mean().item())
-
-        langevin(at, score, eps, settings.follow, generator, note)
-        found[f"{name}_stays"] = stays
-    return found
+    eps, start, found = max(settings.eps), swiss_roll.sample(settings.chains, noise, 7), {}
+    for name, sign in (("from_right", 1), ("from_left", -1)):
+        shares = found.setdefault(name, [])
+        langevin.langevin(
+            start[sign * start[:, 0] > 0], lambda x: swiss_roll.score(x, noise), eps,
+            settings.follow, torch.Generator().manual_seed(settings.seed),
+            lambda step, x, shares=shares: shares.append((x[:, 0] > 0).float().mean().item()),
+        )  # fmt: skip
+    return found | {"eps": eps}
 
 
 def better_samplers(settings, targets: dict, truth: list) -> tuple[dict, dict]:
@@ -79,12 +82,12 @@ def better_samplers(settings, targets: dict, truth: list) -> tuple[dict, dict]:
     Returns (table of distances, {(target, sampler): (points, caption)}).
     """
     table, shown = {}, {}
-    for target, name in itertools.product(targets, samplers.ALL):
+    for target, name in itertools.product(targets, SAMPLERS):
         found = []
         for k in range(settings.repeats):
             torch.manual_seed(settings.seed + k)
             x0 = 3 * torch.randn(settings.chains, 2)
-            x = samplers.ALL[name](x0, targets[target], settings.steps)
+            x = SAMPLERS[name](x0, targets[target], settings.steps)
             found.append(evaluation.measure(x, truth[2 * k]))
         row = table[f"{target}, {name}"] = evaluation.summary(found)
         shown[target, name] = x[:2000].numpy(), f"SW2 {row['sw2']['mean']:.2f}"

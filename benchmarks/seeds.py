@@ -71,8 +71,7 @@ def under_protocol(folder: Path, smoke: bool) -> dict:
     """
     path = folder / "protocol.json"
     if not path.exists():
-        small = {"chains": 50, "steps": 20, "repeats": 1} if smoke else {}
-        settings = ex_3b.Settings(out_dir=str(folder), **small)
+        settings = parse(ex_3b.Settings, "", ["--out-dir", str(folder), *["--smoke"] * smoke])
         models, _, noise, _ = ex_3b.load_models(settings)
         scores = {row: {eps: m.score for eps, m in some.items()} for row, some in models.items()}
         table = ex_3b.sample_all(settings, scores, noise)[0]

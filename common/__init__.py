@@ -13,7 +13,7 @@ The methods, in the order to read them:
 The subjects, with the same file names inside (data, evaluation, figures; model but for the roll):
   digits         exercise 1: MNIST, the classifier that reads generated digits
   light_curves   exercise 2: the microlensing simulator, the data set, the model
-  swiss_roll     exercise 3: the exact density, the negatives, the samplers
+  swiss_roll     exercise 3: the exact density, the negatives
 
 The machine room, last to be read or never:
   runtime        options, seeds, devices, files, checkpoints, resume, torchrun

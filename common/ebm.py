@@ -162,9 +162,7 @@ def _polar(model, n, step):
         if points > MOST_POINTS:
             raise InputError(f"log Z: f is too rough, or has mass too far out, |x| = {r:.0f}")
         falls = r / BASE**2 - model.greatest_slope(rays, r)  # f falls at least so fast from r on
-        tail = (
-            values(model, r * rays) + (r / falls + 1 / falls**2).log() + math.log(2 * math.pi / n)
-        )
+        tail = values(model, r * rays) + (2 * math.pi / n * (r / falls + 1 / falls**2)).log()
         over = (falls > 0) & (tail < log_z - math.log(n) - 30)
         outside.append(tail[over].logsumexp(0))
         rays, step, width = rays[~over], step * r / width, r
@@ -176,10 +174,4 @@ def load(path) -> LogDensity:
 
     Raises InputError for a missing, damaged or foreign file.
     """
-    return load_with_content(path)[0]
-
-
-def load_with_content(path) -> tuple[LogDensity, dict]:
-    """Return (network, checkpoint): see `load`."""
-    needs = {"noise": float}
-    return checkpoints.load_model(path, "ex_3a", "python ex_3a.py", LogDensity, needs)
+    return checkpoints.load_model(path, "ex_3a", "python ex_3a.py", LogDensity)[0]

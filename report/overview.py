@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from matplotlib.figure import Figure
 
-from common import ebm, plots
+from common import ebm, langevin, plots
 from common.digits import model as digit_model
 from common.light_curves import model as curve_model
 from common.runtime import files, results, script
 from common.runtime.options import Common, option, parse
-from common.swiss_roll import samplers
+from common.swiss_roll.data import load_model
 
 SIZES = (0.1, 0.5, 2.0)  # R_E
 
@@ -26,7 +26,7 @@ class Settings(Common):
     """How many points of the roll."""
 
     points: int = option(2000, "of the roll", minimum=10, maximum=10**6, smoke=50)
-    steps: int = option(1000, "of its sampler", minimum=1, maximum=10**6, smoke=10)
+    steps: int = option(300, "of its sampler", minimum=1, maximum=10**6, smoke=10)
 
 
 def drawing(images, curves, points):
@@ -56,10 +56,12 @@ def main(argv=None) -> dict:
     source = {"digits": content["source"], "curves": curves["source"]}
     drawn = curve_model.draw(model, curve_model.as_sizes(SIZES), 1)[:, 0]
     path = files.find("checkpoints/ex_3a_replica.pt", settings.out_dir)
-    model, content = ebm.load_with_content(path)
-    start = 3 * torch.randn(settings.points, 2)
-    points = samplers.replica(start, model.value_and_gradient, settings.steps)
-    figure = drawing(images, dict(zip(SIZES, drawn, strict=True)), points)
+    model, content = load_model(path)
+    start = ebm.BASE * torch.randn(3, settings.points, 2)
+    points, _ = langevin.replica_exchange(
+        start, model.value_and_gradient, (1, 0.3, 0), ebm.BASE, (0.03, 0.1), settings.steps
+    )
+    figure = drawing(images, dict(zip(SIZES, drawn, strict=True)), points[0])
     metrics = {"source": source | {"roll": content["source"]}, "points": settings.points}
     return results.save_results(settings.out_dir, "overview", metrics, {"overview": figure})
 

@@ -12,7 +12,6 @@ from benchmarks import chains, epoch, magnification, report, scaling, timing
 from benchmarks.__main__ import NAMES
 from common import ebm
 from common.digits import data as digit_data
-from common.light_curves import microlensing, ray_shooting
 
 NEEDS = {"chains": "torchebm"}
 
@@ -97,15 +96,6 @@ def test_deflections_of_the_plain_way_are_the_sum_over_stars():
     slopes = np.array([1.0, 1.0])
     magnification.shoot_plainly(counts, x, np.array([5.0]), star, slopes, 10.0)
     assert counts[0, 65, 50] == 1 and counts.sum() == 1  # 7 - 1 / 2 = 6.5
-
-
-def test_maps_of_both_deposits_agree_after_the_disc():
-    field = microlensing.star_field(width=8.0, seed=1)
-    own, nearest = magnification.errors(field, 200, [20.0], 20.0)
-    assert own < 0.03 and nearest[0] < 0.03  # of the mean, rms
-    plain = magnification.nearest_pixel_map(field, 200, 5.0)
-    assert plain.mean() == pytest.approx(field.mean_magnification, rel=1e-12)
-    assert ray_shooting.TILE == magnification.TILE
 
 
 def test_exponents_of_powers_are_those_powers():

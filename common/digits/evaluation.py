@@ -131,10 +131,7 @@ def nearest(queries: torch.Tensor, gallery: torch.Tensor) -> tuple[torch.Tensor,
 
     Euclidean over the 784 pixels, each in [0, 1].
     """
-    queries, gallery = (
-        digit_data.as_float(queries).flatten(1),
-        digit_data.as_float(gallery).flatten(1),
-    )
+    queries, gallery = (digit_data.as_float(x).flatten(1) for x in (queries, gallery))
     best = [torch.cdist(part, gallery).min(1) for part in queries.split(500)]
     return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
 
@@ -157,11 +154,8 @@ def memorisation(model, data: digit_data.Digits, count: int = 1000, seed: int = 
     images, labels = data.test_images[:count], data.test_labels[:count]
     generated = digit_model.draw(model, labels)
     out = {"images": len(images), "unit": "Euclidean, 784 pixels in [0, 1], median"}
-    sets = {
-        "generated": generated,
-        "test_reconstructed": reconstruct(model, images, labels),
-        "test": images,
-    }
+    sets = {"generated": generated, "test_reconstructed": reconstruct(model, images, labels)}
+    sets["test"] = images
     for name, queries in sets.items():
         out[name] = nearest(queries, data.train_images)[0].median().item()
     return out

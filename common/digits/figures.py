@@ -120,7 +120,6 @@ def labelled(images, labels, title):
     for axis, image, label in zip(axes[0], images, labels, strict=True):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(f"y = {label}", fontsize=9)
-        axis.set_xticks([])
-        axis.set_yticks([])
+        axis.set(xticks=[], yticks=[])
     figure.suptitle(title, fontsize=9)
     return figure

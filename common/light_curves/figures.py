@@ -139,12 +139,8 @@ def layers(rows, parameters):
     rows: [{"layer", "in", "out", "parameters"}], two for the encoder and two for the decoder.
     """
     figure = Figure((8, 3.2), dpi=DPI, layout="constrained")
-    for axis, name, part in zip(
-        figure.subplots(1, 2, sharey=True),
-        ("encoder", "decoder"),
-        (rows[:2], rows[2:4]),
-        strict=True,
-    ):
+    axes, parts = figure.subplots(1, 2, sharey=True), (rows[:2], rows[2:4])
+    for axis, name, part in zip(axes, ("encoder", "decoder"), parts, strict=True):
         inside = part[0]["in"] - 32
         first = "x: 300" if name == "encoder" else "z: 32"
         last = "μ, ln σ²: 2 × 32" if name == "encoder" else "mean: 300"
@@ -155,9 +151,8 @@ def layers(rows, parameters):
             axis.text(place, -12, text, ha="center", va="top", fontsize=8)
         for place, row in enumerate(part):
             label = f"{row['parameters']:,d}\nparameters"
-            axis.annotate(
-                "", (place + 0.78, 60), (place + 0.22, 60), arrowprops={"arrowstyle": "->"}
-            )
+            ends = (place + 0.78, 60), (place + 0.22, 60)
+            axis.annotate("", *ends, arrowprops={"arrowstyle": "->"})
             axis.text(place + 0.5, 72, label, ha="center", fontsize=7)
         axis.set_title(f"{name}: {parameters[name]:,d} parameters", fontsize=10)
         axis.set(xticks=[], yticks=[0, 100, 200, 300], ylim=(-75, 350), xlim=(-0.5, 2.5))

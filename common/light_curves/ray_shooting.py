@@ -114,11 +114,10 @@ def _images(box, reach):
     return np.stack(np.meshgrid(*span), -1).reshape(-1, 2)
 
 
-def shoot(far: FarField, slopes, width, pixels, spacing, threads, loop=None) -> np.ndarray:
+def shoot(far: FarField, slopes, width, pixels, spacing, threads) -> np.ndarray:
     """Return the map (pixels, pixels): see `microlensing.magnification_map`.
 
     spacing: of the rays, R_E, at most; each side gets a whole number of tiles.
-    loop: does the work in place of `_shoot`, with its arguments (for comparisons), or None.
     """
     tiles = [max(1, int(np.ceil(side / (spacing * TILE)))) for side in far.box]
     lines = [
@@ -130,7 +129,7 @@ def shoot(far: FarField, slopes, width, pixels, spacing, threads, loop=None) -> 
     threads = max(1, min(threads, numba.config.NUMBA_NUM_THREADS, tiles[0]))
     numba.set_num_threads(threads)
     maps = np.zeros((threads, pixels, pixels))
-    (loop or _shoot)(
+    _shoot(
         maps, far.grid, *lines, *tables[0], *tables[1], first, places, far.ewald_width,
         slopes, pixels / width, tiles[1],
     )  # fmt: skip

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from common.light_curves import simulation
 from common.runtime import files
 
-RECIPE = (
+RECIPE = [
     "kappa",
     "gamma",
     "smooth_fraction",
@@ -23,7 +23,7 @@ RECIPE = (
     "rays",
     "profile",
     "seed",
-)
+]
 
 
 def reference_curves(folder, sizes, n: int, settings) -> dict:
@@ -53,11 +53,8 @@ def reference_curves(folder, sizes, n: int, settings) -> dict:
         for job, radii in jobs:
             for p, disc_map in simulation.disc_maps(job, radii, settings.seed):
                 key = [settings.seed, round(1e6 * p)]
-                found[p] = (
-                    simulation.curves_of(disc_map, job, 2 * n, key)
-                    .reshape(2, n, -1)
-                    .astype(np.float32)
-                )
+                both = simulation.curves_of(disc_map, job, 2 * n, key).reshape(2, n, -1)
+                found[p] = both.astype(np.float32)
                 bar.update()
     curves = np.stack([found[p] for p in sizes])
     files.atomic_write(path, lambda temporary: _savez(temporary, recipe, curves))

@@ -3,7 +3,6 @@
 density      log p(x), score, nearest point of the spiral: exact
 data         draw from the roll, or read the user's points
 negatives    what stands in for samples of the model while it is trained
-samplers     better samplers than the exercise's protocol
 evaluation   distances from the roll, exact KL divergence
 figures      arrays in, figures out
 """

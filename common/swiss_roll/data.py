@@ -106,7 +106,8 @@ def load_model(path) -> tuple[ebm.LogDensity, dict]:
 
     Raises InputError for a missing, damaged or foreign file.
     """
-    model, content = ebm.load_with_content(path)
+    needs, made_by = {"noise": float}, "python ex_3a.py"
+    model, content = checkpoints.load_model(path, "ex_3a", made_by, ebm.LogDensity, needs)
     if content["noise"] and not LEAST_NOISE <= content["noise"] <= MOST_NOISE:
-        raise checkpoints.damaged(path, f"noise {content['noise']:g}", "python ex_3a.py")
+        raise checkpoints.damaged(path, f"noise {content['noise']:g}", made_by)
     return model, content

@@ -67,9 +67,8 @@ def measure(x: torch.Tensor, truth: torch.Tensor) -> dict:
     living = alive(x)
     found = {"diverged": 1 - len(living) / len(x)}
     if len(living) < 2:
-        return found | dict.fromkeys(
-            ("sw2", "energy_distance", "coverage_tv", "ridge"), float("nan")
-        )
+        names = ("sw2", "energy_distance", "coverage_tv", "ridge")
+        return found | dict.fromkeys(names, float("nan"))
     return found | {
         "sw2": sliced_wasserstein(living, truth),
         "energy_distance": distances.energy_distance(living, truth),
@@ -104,8 +103,3 @@ class StepRecorder:
             found = {"step": step, "arrived": near.float().mean().item()}
             for name, value in (found | measure(x, self.truth)).items():
                 self.noted.setdefault(name, []).append(value)
-
-    def arrival(self) -> int | None:
-        """Return the first noted step at which half of the chains have arrived, or None."""
-        both = zip(self.noted.get("step", []), self.noted.get("arrived", []), strict=True)
-        return next((step for step, share in both if share >= 0.5), None)

@@ -6,15 +6,11 @@ A method has one colour everywhere, the truth is black or grey.
 import numpy as np
 from matplotlib.figure import Figure
 
-from common.plots import DPI, STYLES
+from common.plots import DPI
 
 COLOURS = {
     "oracle": "k", "cd": "#0072B2", "mala": "#56B4E9", "replica": "#D55E00", "nce": "#009E73",
     "pcd": "#E69F00", "short": "#CC79A7",
-}  # fmt: skip
-DISTANCES = {
-    "sw2": "sliced W2", "energy_distance": "energy distance",
-    "coverage_tv": "coverage of t (TV)", "ridge": "distance to the spiral",
 }  # fmt: skip
 REACH = 18.0  # the panels show |x_i| < REACH
 LOWEST, HIGHEST = -6.0, -1.0  # of the colour scale of log10 p
@@ -36,31 +32,26 @@ def densities(panels: dict, title: str):
     return figure
 
 
-def training(truth, log_p, history: dict, kl: float | None, title: str):
+def training(truth, log_p, history: dict, title: str):
     """Draw truth and density of one model, and loss and exact KL over the updates.
 
     truth: log10 p (n, n), or points (m, 2) where the density is not known; log_p (n, n): as in
-    `densities`; history: {"step", "loss"}, and with kl, the last one, {"watched_step", "kl_nats"}.
+    `densities`; history: {"step", "loss"}, and where it is known {"watched_step", "kl_nats"}.
     """
     figure = Figure((9.2, 2.7), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, 4, width_ratios=[1, 1, 1.1, 1.1])
-    if truth.shape == log_p.shape:
-        _density(axes[0], truth)
-    else:
-        axes[0].scatter(*np.asarray(truth).T, s=1, color="k", lw=0)
-    image = _density(axes[1], log_p)
-    for axis, name in zip(axes, ("truth", "model"), strict=False):
+    for axis, part, name in zip(axes, (truth, log_p), ("truth", "model"), strict=False):
+        if part.shape == log_p.shape:
+            image = _density(axis, part)
+        else:
+            axis.scatter(*np.asarray(part).T, s=1, color="k", lw=0)
         axis.set_title(name, fontsize=8)
     _label(axes[None, :2])
     figure.colorbar(image, ax=axes[:2], label="log₁₀ p", extend="min", shrink=0.8)
     axes[2].plot(history["step"], history["loss"], "k-", lw=0.8)
     axes[2].set(xlabel="update", ylabel="loss [nats]")
-    if kl is None:
-        axes[3].set_visible(False)
-    else:
-        curve = [v if v is not None and np.isfinite(v) else np.nan for v in history["kl_nats"]]
-        axes[3].plot([*history["watched_step"], history["step"][-1]], [*curve, kl], "k.-", lw=0.8)
-        axes[3].set(xlabel="update", ylabel="KL(data ‖ model) [nats]", yscale="log")
+    axes[3].plot(history.get("watched_step", []), history.get("kl_nats", []), "k.-", lw=0.8)
+    axes[3].set(xlabel="update", ylabel="KL(data ‖ model) [nats]", yscale="log")
     figure.suptitle(title, fontsize=8)
     return figure
 
@@ -105,31 +96,5 @@ def panels(samples, truth, title):
     for name, colour in (("2000 true points", "0.7"), ("samples: the method's colour", "k")):
         axes[0, 0].scatter([], [], s=12, color=colour, label=name)
     figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False)
-    figure.suptitle(title, fontsize=8)
-    return figure
-
-
-def over_time(curves, floors, title):
-    """Draw distances over the Langevin steps: curves {eps: {name: {"step", distance: [...]}}}.
-
-    floors {distance: {"mean"}}: of two true sets.
-    """
-    figure = Figure((6.9, 1.6 * len(DISTANCES) + 0.8), dpi=DPI, layout="constrained")
-    axes = figure.subplots(len(DISTANCES), len(curves), squeeze=False, sharex=True, sharey="row")
-    for row, (key, name) in zip(axes, DISTANCES.items(), strict=True):
-        for axis, lines in zip(row, curves.values(), strict=True):
-            for k, (method, path) in enumerate(lines.items()):
-                style = STYLES[k % len(STYLES)]
-                axis.plot(path["step"], path[key], color=COLOURS[method], ls=style, label=method)
-            axis.axhline(floors[key]["mean"], color="0.6", lw=0.8, label="two true sets")
-            axis.set(xscale="log", yscale="log")
-            axis.tick_params(labelsize=7)
-        row[0].set_ylabel(name, fontsize=8)
-    for axis, eps in zip(axes[0], curves, strict=True):
-        axis.set_title(f"ε = {eps:g}", fontsize=8)
-    for axis in axes[-1]:
-        axis.set_xlabel("Langevin step t", fontsize=8)
-    lines = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*lines, loc="outside lower center", ncols=4, fontsize=7, frameon=False)
     figure.suptitle(title, fontsize=8)
     return figure

@@ -17,11 +17,6 @@ RESTART, OLD = 1040, 960  # short-run: steps of a chain's life; age from which i
 START, GONE = 3.0, 50.0  # standard deviation of the short-run chains' start; out of sight
 
 
-def minibatch(data, size: int) -> torch.Tensor:
-    """Return `size` random points of `data` (n, 2)."""
-    return data[torch.randint(len(data), (size,))]
-
-
 def geometric_schedule(first: float, last: float, share: float) -> float:
     """Return the value between first and last at `share` of the way, evenly in the logarithm."""
     return first * (last / first) ** min(1.0, share) if first else 0.0
@@ -35,8 +30,8 @@ class Source(nn.Module):
         self.data, self.recipe = data, recipe
 
     def minibatch(self):
-        """Return data (batch, 2)."""
-        return minibatch(self.data, self.recipe["batch"])
+        """Return random points of the data, (batch, 2)."""
+        return self.data[torch.randint(len(self.data), (self.recipe["batch"],))]
 
 
 class ContrastiveDivergence(Source):
@@ -48,10 +43,8 @@ class ContrastiveDivergence(Source):
 
     def pairs(self, model, share: float):
         """Return (data (n, 2), negatives (n, 2))."""
-        x, steps = self.minibatch(), self.recipe["chain"]
-        sizes = [
-            geometric_schedule(*self.recipe["eps"], k / max(1, steps - 1)) for k in range(steps)
-        ]
+        x, steps, eps = self.minibatch(), self.recipe["chain"], self.recipe["eps"]
+        sizes = [geometric_schedule(*eps, k / max(1, steps - 1)) for k in range(steps)]
         return x, self.walk(x, model, sizes)
 
     def walk(self, x, model, sizes):
