@@ -114,7 +114,7 @@ def grid(step: float, reach: float = 25.0) -> tuple[torch.Tensor, float]:
     return torch.cartesian_prod(line, line), (2 * reach / (n - 1)) ** 2
 
 
-MOST_POINTS = 4 * 10**6  # of one quadrature, seconds
+MOST_POINTS = 4 * 10**6  # of one refinement, seconds
 
 
 def log_normaliser(model) -> float:
@@ -126,47 +126,55 @@ def normaliser(model, tolerance: float = 1e-3) -> dict:
     """Integrate exp f over the plane in polar coordinates, each ray as far as there is mass.
 
     A ray ends where the mass beyond, bounded by `LogDensity.greatest_slope` and the Gaussian base,
-    is negligible.  Rays and radii are doubled until log Z moves by less than `tolerance`, in nats.
+    is negligible.  Rays with a share in log Z are split in two, with half the radial step, until
+    log Z moves by less than `tolerance`, in nats.
     Returns {"log_z", "log_z_refinement_nats": by how much it moved, "log10_mass_outside_bound":
     shares of Z that lie, at most, beyond the ends of the rays, "log10_mass_beyond_20": and at |x| >
     20}.  Raises InputError when f is not finite, or when it is too rough to be integrated.
     """
-    model, before = copy.deepcopy(model).double(), math.inf
-    for doubling in range(7):
-        log_z, far, outside = _polar(model, 256 * 2**doubling, 0.2 / 2**doubling)
+    model, n, step, before = copy.deepcopy(model).double(), 256, 0.2, math.inf
+    width = torch.full((n,), 2 * math.pi / n, dtype=torch.float64)
+    angle = (torch.arange(n) + 0.5) * width
+    share = _along(model, angle, step) + width.log()
+    while True:
+        log_z, far, outside = share.logsumexp(1).tolist()
         if abs(log_z - before) < tolerance:
-            shares = {"outside_bound": outside, "beyond_20": far}
-            shares = {f"log10_mass_{k}": (v - log_z) / math.log(10) for k, v in shares.items()}
-            return {"log_z": log_z, "log_z_refinement_nats": abs(log_z - before)} | shares
-        before = log_z
-    raise InputError(f"log Z: {log_z:.3f} still moves by more than {tolerance:g} nats")
+            parts = {"outside_bound": outside, "beyond_20": far}
+            parts = {f"log10_mass_{k}": (v - log_z) / math.log(10) for k, v in parts.items()}
+            return {"log_z": log_z, "log_z_refinement_nats": abs(log_z - before)} | parts
+        before, step = log_z, step / 2
+        heavy = share[0] > log_z - math.log(len(angle)) - 15
+        half = (width[heavy] / 2).repeat(2)
+        halves = torch.cat([angle[heavy] - width[heavy] / 4, angle[heavy] + width[heavy] / 4])
+        share = torch.cat([share[:, ~heavy], _along(model, halves, step) + half.log()], 1)
+        angle, width = torch.cat([angle[~heavy], halves]), torch.cat([width[~heavy], half])
 
 
-def _polar(model, n, step):
-    """Return log Z, log mass at |x| > 20, and the bound beyond the rays' ends: n rays, midpoints.
+def _along(model, angle, step):
+    """Return log mass a radian, that at |x| > 20, and a bound beyond the end, of each ray (3, n).
 
-    Bands end at |x| = 25.6, 51.2, 102.4, ...; the step doubles with them.
+    Midpoints in bands that end at |x| = 25.6, 51.2, 102.4, ...; the step doubles with them.
     """
-    angle = (torch.arange(n, dtype=torch.float64) + 0.5) * (2 * math.pi / n)
-    rays = torch.stack([angle.cos(), angle.sin()], 1)
-    r, width, inside, far, outside, points = 0.0, 25.6, [], [], [], 0
-    while len(rays):
+    rays, n = torch.stack([angle.cos(), angle.sin()], 1), len(angle)
+    mass, index = torch.full((3, n), -math.inf, dtype=torch.float64), torch.arange(n)
+    r, width, points = 0.0, 25.6, 0
+    while len(index):
         s = r + step * (torch.arange(round(width / step), dtype=torch.float64) + 0.5)
         share = values(model, torch.outer(s, rays.flatten()).view(-1, 2)).view(len(s), -1)
-        share += (s * step * 2 * math.pi / n).log()[:, None]
-        inside.append(share.logsumexp((0, 1)))
-        far.append(share[s > 20].logsumexp((0, 1)))
-        log_z, r, points = torch.stack(inside).logsumexp(0), r + width, points + share.numel()
-        if not log_z.isfinite():
+        share += (s * step).log()[:, None]
+        for row, part in ((0, share), (1, share[s > 20])):
+            mass[row, index] = torch.logaddexp(mass[row, index], part.logsumexp(0))
+        total, r, points = mass[0].logsumexp(0), r + width, points + share.numel()
+        if not total.isfinite():
             raise InputError("log Z: f is not finite")
         if points > MOST_POINTS:
             raise InputError(f"log Z: f is too rough, or has mass too far out, |x| = {r:.0f}")
         falls = r / BASE**2 - model.greatest_slope(rays, r)  # f falls at least so fast from r on
-        tail = values(model, r * rays) + (2 * math.pi / n * (r / falls + 1 / falls**2)).log()
-        over = (falls > 0) & (tail < log_z - math.log(n) - 30)
-        outside.append(tail[over].logsumexp(0))
-        rays, step, width = rays[~over], step * r / width, r
-    return (torch.stack(part).logsumexp(0).item() for part in (inside, far, outside))
+        tail = values(model, r * rays) + (r / falls + 1 / falls**2).log()
+        over = (falls > 0) & (tail < total - math.log(n) - 30)
+        mass[2, index[over]] = tail[over]
+        rays, index, step, width = rays[~over], index[~over], step * r / width, r
+    return mass
 
 
 def load(path) -> LogDensity:

@@ -39,6 +39,15 @@ def test_deflections_do_not_depend_on_the_split(field, width):
     )
 
 
+def deposited(y, n, weight=1.0):
+    """Share rays at y (m, 2), in pixels, between the four nodes around each: (n, n)."""
+    mu, low = np.zeros((n, n)), np.floor(y).astype(int)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        share = np.abs(1 - i - (y - low)[:, 0]) * np.abs(1 - j - (y - low)[:, 1])
+        np.add.at(mu, tuple(((low + np.array([i, j])) % n).T), share * weight)
+    return mu
+
+
 def test_the_fast_loops_give_the_map_of_the_plain_deflections(field):
     """Rays at the same places, deflected one by one and collected by NumPy."""
     pixels, tile = 64, ray_shooting.TILE
@@ -50,13 +59,7 @@ def test_the_fast_loops_give_the_map_of_the_plain_deflections(field):
         lines.append((np.arange(n) + 0.5) * side / n)
     x = np.stack(np.meshgrid(*lines, indexing="ij"), -1).reshape(-1, 2)
     y = (x * field.slopes - microlensing.deflection(field, x)) * pixels / field.width
-    low = np.floor(y).astype(int)
-    plain = np.zeros((pixels, pixels))
-    for i in (0, 1):
-        for j in (0, 1):
-            share = np.abs(1 - i - (y - low)[:, 0]) * np.abs(1 - j - (y - low)[:, 1])
-            np.add.at(plain, tuple(((low + np.array([i, j])) % pixels).T), share)
-    plain *= field.box.prod() / len(x) * (pixels / field.width) ** 2
+    plain = deposited(y, pixels) * field.box.prod() / len(x) * (pixels / field.width) ** 2
     np.testing.assert_allclose(mu, plain, atol=2e-5)
 
 
@@ -71,9 +74,8 @@ def test_the_mean_magnification_is_exact(macro):
 
 def test_without_stars_the_map_is_flat():
     field = microlensing.star_field(0.3, 0.2, 1.0, 4.0)
-    disc = microlensing.convolve(
-        microlensing.magnification_map(field, 64, rays=9.0), field.width, 0.3
-    )
+    mu = microlensing.magnification_map(field, 64, rays=9.0)
+    disc = microlensing.convolve(mu, field.width, 0.3)
     np.testing.assert_allclose(disc, field.mean_magnification, rtol=1e-3)
 
 
@@ -116,17 +118,12 @@ def test_chang_refsdal_cusps():
     field = one_star(2e-5, gamma)
     centre = field.box / 2
     # axis with slope 1 - gamma: 1 - gamma + 1 / x^2 has no zero; the tangential one does
-    critical = [
-        (1 / np.sqrt(1 - field.kappa + gamma), 0),
-        (1 / np.sqrt(1 - field.kappa - gamma), 1),
-    ]
+    critical = [(1 / np.sqrt(1 - field.kappa + s * gamma), axis) for axis, s in ((0, 1), (1, -1))]
     wanted = [2 * gamma / np.sqrt(1 + gamma), 2 * gamma / np.sqrt(1 - gamma)]
     for (distance, axis), cusp in zip(critical, wanted, strict=True):
         x = centre + distance * np.eye(2)[axis]
-        y = (
-            field.slopes * (x - centre)
-            - microlensing.deflection(field, x[None], ewald_width=1.0)[0]
-        )
+        alpha = microlensing.deflection(field, x[None], ewald_width=1.0)[0]
+        y = field.slopes * (x - centre) - alpha
         assert abs(y[axis]) == pytest.approx(cusp, rel=2e-3)
 
 
@@ -160,11 +157,7 @@ def test_undoing_the_grid_undoes_it():
     random = np.random.default_rng(1)
     rays = random.uniform(0, n, (400_000, 2))
     weight = 1 + np.cos(2 * np.pi * rays[:, 0] / 8)
-    mu, low = np.zeros((n, n)), np.floor(rays).astype(int)
-    for i in (0, 1):
-        for j in (0, 1):
-            share = np.abs(1 - i - (rays - low)[:, 0]) * np.abs(1 - j - (rays - low)[:, 1])
-            np.add.at(mu, tuple(((low + np.array([i, j])) % n).T), share * weight)
+    mu = deposited(rays, n, weight)
     disc = microlensing.convolve(mu / mu.mean(), width, 1e-3)
     x = np.linspace(0, n, 1000)
     read = microlensing.read_tracks(disc, width, np.stack([x, np.full(1000, 20.3)], 1))

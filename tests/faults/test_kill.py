@@ -22,26 +22,16 @@ from matplotlib.image import imread
 from common.runtime import checkpoints
 
 SMOKE = ["--smoke", "--threads", "1", "--out-dir", "."]
+FEW = ["--discs", "3", "--curves", "20", "--pixels", "200"]
 RUNS = {  # module, arguments, the file whose bytes or weights must be those of an unkilled run
     "ex_1b": (["ex_1b", *SMOKE], "checkpoints/ex_1b.pt"),
-    "simulation": (
-        [
-            "common.light_curves.__main__",
-            *SMOKE,
-            "--discs",
-            "3",
-            "--curves",
-            "20",
-            "--pixels",
-            "200",
-        ],
-        "data/labels.dat",
-    ),
+    "simulation": (["common.light_curves.__main__", *SMOKE, *FEW], "data/labels.dat"),
     "ex_2b": (["ex_2b", *SMOKE, "--data-dir", "../curves"], "checkpoints/ex_2b.pt"),
+    "ex_3a": (["ex_3a", *SMOKE, "--method", "replica"], "checkpoints/ex_3a_replica.pt"),
     "ex_2a": (["ex_2a", *SMOKE], "figures/ex_2a.png"),
     "report": (["report.build", "--out-dir", "."], "solutions.pdf"),
 }
-KILLS = {"ex_1b": 5, "ex_2b": 4, "simulation": 4, "ex_2a": 6, "report": 3}
+KILLS = {"ex_1b": 5, "ex_2b": 4, "ex_3a": 3, "simulation": 4, "ex_2a": 6, "report": 3}
 
 
 def start(arguments, folder: Path) -> int:
