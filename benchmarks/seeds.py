@@ -20,14 +20,12 @@ from common.runtime import results, script
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse, resume_key
 
-SHORT = {
-    f"short_{eps}": ["--method", "short-run", "--step-size", eps]
-    for eps in ("0.1", "0.01", "0.001")
-}
+SHORT = ("--method", "short-run", "--step-size")
 VARIANTS = {  # exercise: {variant: arguments}; the one without a name is the script as it stands
     "ex_1b": {"": []},
     "ex_2b": {"": []},
-    "ex_3a": {m: ["--method", m] for m in ex_3a.RECIPES if m != "short-run"} | SHORT,
+    "ex_3a": {m: ["--method", m] for m in ex_3a.RECIPES if m != "short-run"}
+    | {f"short_{eps}": [*SHORT, eps] for eps in ("0.1", "0.01", "0.001")},
 }
 
 

@@ -125,9 +125,8 @@ def _saved_on_loss(state, base):
 def _numbers(terms, signals, ddp):
     """Return ({name: number}, whether to stop); with `ddp` means over the processes."""
     if not ddp or distributed.world_size() == 1:
-        return {
-            key: term.item() for key, term in terms.items()
-        }, signals  # the list itself: a signal may still arrive
+        numbers = {key: term.item() for key, term in terms.items()}
+        return numbers, signals  # the list itself: a signal may still arrive
     wanted = torch.zeros_like(terms["loss"]) + bool(signals)
     *means, stop = distributed.all_reduce(torch.stack([*terms.values(), wanted]).float()).tolist()
     return dict(zip(terms, means, strict=True)), stop > 0

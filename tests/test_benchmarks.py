@@ -91,9 +91,8 @@ def test_both_training_loops_see_the_same_digits():
 
 def test_deflections_of_the_plain_way_are_the_sum_over_stars():
     """One star in the middle of a wide pixel grid: a ray at distance d is deflected by 1 / d."""
-    counts = np.zeros((1, 100, 100), np.int32)
+    counts, slopes = np.zeros((1, 100, 100), np.int32), np.array([1.0, 1.0])
     star, x = np.array([[5.0, 5.0]]), np.array([7.0])
-    slopes = np.array([1.0, 1.0])
     magnification.shoot_plainly(counts, x, np.array([5.0]), star, slopes, 10.0)
     assert counts[0, 65, 50] == 1 and counts.sum() == 1  # 7 - 1 / 2 = 6.5
 

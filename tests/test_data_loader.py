@@ -72,7 +72,14 @@ LABELS = {
     f"{HEADER}\n../x 5 1 1 1 1": "line 2: map_id '../x'",
     f"{HEADER}\n/etc 5 1 1 1 1": "line 2: map_id '/etc'",
     f"{HEADER}\nout 5 1 1 1 1": "line 2: .* lies outside",
-}
+} | {  # what Python would take for a number, and what is no size
+    f"{HEADER}\n12345 5 0.4 0.4 0 {word}": f"line 2: p = {said}"
+    for word, said in {
+        "1_000": "'1_000' is not a finite number", "١": "'١' is not a finite",
+        "0x1": "'0x1' is not a finite", "infinity": "'infinity' is not a finite",
+        "-1": "-1 is not between", "0": "0 is not between", "1e300": r"1e\+300 is not between",
+    }.items()
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("text", LABELS)
@@ -80,7 +87,7 @@ def test_bad_labels_are_named_by_line(folder, tmp_path_factory, text):
     outside = tmp_path_factory.mktemp("outside")
     write(outside, ".", 5, curves())
     (folder / "out").symlink_to(outside)
-    (folder / "labels.dat").write_text(text)
+    (folder / "labels.dat").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"labels\.dat, {LABELS[text]}"):
         data_loader.dataloader(folder)
 
@@ -97,12 +104,20 @@ CURVES = {
     ROW[:-1] + "1e999": "line 1: value 300, '1e999', is not finite",
     ROW.replace(",", " "): "line 1: 1 values instead of 300",
     ROW[:-1]: "line 1: value 300, '', is not a number",
-}
+} | {  # what float32 or a reader would bend
+    f"{ROW}\n{word}{ROW[1:]}": f"line 2: .*{said}"
+    for word, said in {
+        "1_0": "is not a number", "1e31": "is beyond", "1e300": "is beyond", "٣": "not a number",
+        "0x1": "is not a number", "1,5": "301 values", "1;5": "is not a number",
+        "infinity": "is not a number", "1.5\0": "is not a number", "1e": "is not a number",
+        '"1"': "is not a number", "1+0j": "is not a number",
+    }.items()
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("text", CURVES)
 def test_bad_curves_are_named_by_line(folder, text):
-    (folder / "12345/05.dat").write_text(text)
+    (folder / "12345/05.dat").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"05\.dat, {CURVES[text]}"):
         data_loader.dataloader(folder)
 

@@ -26,14 +26,8 @@ def test_labels_of_any_kind_give_images_and_the_seed_repeats_them():
     images = ex_1c.generate([2, 0, 2, 3], seed=5)
     assert images.shape == (4, 28, 28) and images.dtype == np.float32
     assert images.min() >= 0 and images.max() <= 1
-    kinds = [
-        (2, 0, 2, 3),
-        np.array([2, 0, 2, 3], np.uint64),
-        np.array([3, 2, 0, 2])[::-1],
-        torch.tensor([2, 0, 2, 3]),
-        [np.int64(2), np.int8(0), 2, 3],
-    ]
-    for labels in kinds:
+    kinds = (2, 0, 2, 3), np.array([2, 0, 2, 3], np.uint64), np.array([3, 2, 0, 2])[::-1]
+    for labels in (*kinds, torch.tensor([2, 0, 2, 3]), [np.int64(2), np.int8(0), 2, 3]):
         np.testing.assert_array_equal(ex_1c.generate(labels, seed=5), images)
     assert not np.array_equal(images[0], images[2])  # two versions of the digit 2
     assert not np.array_equal(ex_1c.generate([2, 0, 2, 3]), ex_1c.generate([2, 0, 2, 3]))
@@ -154,16 +148,6 @@ def test_unwritable_places_take_one_line(out, bad, tmp_path):
     (tmp_path / "folder.png").mkdir()
     bad("1", "--out", out)
     assert (tmp_path / "file").read_text() == "x"
-
-
-class Bomb:
-    """An object whose unpickling would create a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, "w")
 
 
 def test_a_missing_checkpoint_names_the_command(tmp_path, monkeypatch):

@@ -55,11 +55,9 @@ def test_the_shipped_short_run_models_fill_the_roll(eps, most):
     """Sampled by the protocol: the sliced W2 over that of the oracle, 20 sampling seeds."""
     settings = ex_3b.Settings(repeats=20)
     score = shipped(f"short_{eps:g}").score
-    found = [
-        roll_evaluation.measure(ex_3b.protocol(score, eps, settings, seed), truth)
-        for seed in range(20)
-        for truth in [swiss_roll.sample(1000, 0.2, 1000 + 2 * seed)]
-    ]
+    truth = [swiss_roll.sample(1000, 0.2, 1000 + 2 * seed) for seed in range(20)]
+    runs = [ex_3b.protocol(score, eps, settings, seed) for seed in range(20)]
+    found = [roll_evaluation.measure(*pair) for pair in zip(runs, truth, strict=True)]
     table = json.loads((ROOT / "figures/ex_3b.json").read_text())["table"]
     sw2 = roll_evaluation.summary(found)["sw2"]["mean"]
     assert sw2 <= most * table[f"oracle, eps {eps:g}"]["sw2"]["mean"]
@@ -91,9 +89,8 @@ def test_a_resumed_training_is_the_uninterrupted_one(method, tmp_path, monkeypat
 
 
 def test_models_of_different_data_are_not_compared(tmp_path):
-    for method, noise in (("cd", "0.2"), ("nce", "0.3")):
-        arguments = ["--smoke", "--method", method, "--noise", noise, "--out-dir", str(tmp_path)]
-        ex_3a.main(arguments)
+    for more in (["--method", "cd"], ["--method", "nce", "--noise", "0.3"]):
+        ex_3a.main(["--smoke", "--out-dir", str(tmp_path), *more])
     with pytest.raises(InputError, match="different data"):
         ex_3b.main(["--smoke", "--out-dir", str(tmp_path)])
 
@@ -108,6 +105,7 @@ def test_a_chain_is_the_same_however_many_there_are():
 
 BAD = [
     ("ex_3b.py", ["--eps", "0"]), ("ex_3b.py", ["--eps", "-0.1"]), ("ex_3b.py", ["--eps", "x"]),
+    *[("ex_3b.py", ["--eps", eps]) for eps in ("nan", "inf", "1e30", "101")],
     ("ex_3b.py", ["--steps", "0"]), ("ex_3b.py", ["--chains", "1"]),
     ("ex_3a.py", ["--method", "magic"]), ("ex_3a.py", ["--step-size", "-1"]),
     ("ex_3a.py", ["--method", "nce", "--step-size", "0.1"]),

@@ -108,11 +108,10 @@ def test_a_single_lens_magnifies_as_it_should():
 
 
 def test_chang_refsdal_cusps():
-    """One star in a shear: the cusps of its caustic lie at 2 gamma / sqrt(1 - gamma) and so on.
+    """One star in a shear, 0 < gamma < 1: the caustic is the image of |gamma - 1 / z^2| = 1.
 
-    For 0 < gamma < 1 the caustic is the image of the critical curve |gamma - 1 / z^2| = 1; its
-    cusps on the axes are at 2 gamma / sqrt(1 + gamma) and 2 gamma / sqrt(1 - gamma) (Chang &
-    Refsdal 1984).  Rays through the critical points of the axes must land there.
+    Rays through the critical points of the axes land at its cusps, 2 gamma / sqrt(1 +- gamma)
+    (Chang & Refsdal 1984).
     """
     gamma = 0.3
     field = one_star(2e-5, gamma)

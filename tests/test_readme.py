@@ -82,9 +82,9 @@ def measured():
     new = {p: row["model"]["c2st"] for p, row in numbers("ex_2c")["by_p"].items()}
     yield f"C2ST {new['0.3']:.2f} at p = 0.3, {new['0.01']:.2f} at p = 0.01"
     yield f"(ρ = {numbers('ex_2d')['order']['UMAP, generated, spectra']['spearman_rho']:.2f})"
-    kl = {k: v["kl_nats"] for k, v in numbers("ex_3a_ablation")["over_seeds"].items()}
-    for name in ("cd", "cd, no Metropolis test"):
-        yield f"{kl[name]['mean']:.4f} ± {kl[name]['std']:.4f}"
+    for name in ("cd", "replica", "nce"):
+        row = numbers("ex_3a_seeds")[name]
+        yield f"{row['mean']['kl_nats']:.4f} ± {row['std']['kl_nats']:.4f}"
     roll = {k: v["sw2"]["mean"] for k, v in numbers("ex_3b")["table"].items()}
     yield f"sliced W2 {roll['cd, eps 0.01']:.2f} at ε = 0.01"
     yield f"reaches {roll['oracle, eps 0.01']:.2f}, two true sets {roll['floor']:.2f}"

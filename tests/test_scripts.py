@@ -73,9 +73,8 @@ MODULES = {
 
 @pytest.mark.parametrize("exercise", ["ex_1b", "ex_2b"])
 def test_ablations_run_in_smoke_size(exercise, tmp_path):
-    done = run_script(
-        ["-m", "benchmarks.ablations", exercise, "--smoke", "--threads", "1"], tmp_path
-    )
+    arguments = ["-m", "benchmarks.ablations", exercise, "--smoke", "--threads", "1"]
+    done = run_script(arguments, tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / f"smoke/figures/{exercise}_ablation.json").read_text())["rows"]
 
@@ -87,9 +86,8 @@ def test_seeds_are_trained_once_and_summed_up(tmp_path):
     for seeds in ([], ["--seeds", "0", "1", "2"]):
         done = run_script([*arguments, *seeds], tmp_path)
         assert done.returncode == 0, done.stderr
-        tables.append(
-            json.loads((tmp_path / "smoke/figures/ex_2b_seeds.json").read_text())["ex_2b"]
-        )
+        text = (tmp_path / "smoke/figures/ex_2b_seeds.json").read_text()
+        tables.append(json.loads(text)["ex_2b"])
     first, second = tables
     assert [*first["seeds"]] == ["0", "1"] and [*second["seeds"]] == ["0", "1", "2"]
     assert first["seeds"].items() <= second["seeds"].items()

@@ -83,18 +83,16 @@ def test_a_bad_csv_is_refused_by_name(tmp_path, text):
 @pytest.mark.parametrize("eps", [0.1, 0.01, 0.5])
 def test_unadjusted_langevin_has_the_variance_of_its_discretisation(eps):
     """On N(0, 1): 1 / (1 - eps / 2) instead of 1."""
-    torch.manual_seed(0)
     n = 40_000
-    start = torch.randn(n, 1, dtype=torch.float64)
+    start = torch.randn(n, 1, generator=torch.manual_seed(0), dtype=torch.float64)
     x = langevin.langevin(start, lambda x: -x, eps, round(8 / eps))
     exact = 1 / (1 - eps / 2)
     assert x.var().item() == pytest.approx(exact, abs=5 * exact * math.sqrt(2 / n))
 
 
 def test_metropolis_langevin_has_the_exact_variance():
-    torch.manual_seed(0)
     n = 40_000
-    start = torch.randn(n, 1, dtype=torch.float64)
+    start = torch.randn(n, 1, generator=torch.manual_seed(0), dtype=torch.float64)
     target = lambda x: (-0.5 * (x * x).sum(1), -x)  # noqa: E731
     x, accepted = langevin.mala(start, target, 0.5, 20)
     assert x.var().item() == pytest.approx(1, abs=5 * math.sqrt(2 / n)) and 0.5 < accepted < 1
@@ -115,16 +113,12 @@ def mixture(d: int, weight: float, apart: float):
 
 @pytest.mark.parametrize(("d", "betas"), [(2, (1, 0.3, 0)), (10, (1, 0.6, 0.35, 0.18, 0.07, 0))])
 def test_replica_exchange_finds_the_weights_of_two_distant_modes(d, betas):
-    """All chains begin in the lighter mode, N(c, I) with weight 0.2, eight deviations apart.
-
-    The weights are right to 2 %, and so are the means and variances of every coordinate.
-    """
+    """All begin in the lighter mode, of weight 0.2, eight deviations apart: right to 2 %."""
     torch.manual_seed(0)
     target = mixture(d, 0.2, 4.0)
     x = torch.randn(len(betas), 1500, d, dtype=torch.float64)
     x[..., 0] += 4
-    sizes = [0.3 / max(beta, 0.1) for beta in betas[:-1]]
-    found = []
+    sizes, found = [0.3 / max(beta, 0.1) for beta in betas[:-1]], []
     for _ in range(8):
         x, rates = langevin.replica_exchange(x, target, betas, 3.0, sizes, 10 * d)
         found.append(x[0])
@@ -177,14 +171,12 @@ def test_the_normaliser_of_a_gaussian_is_the_known_one():
 @pytest.mark.parametrize("slope", [1.0, 6.0, 25.0])
 def test_a_far_mode_is_found(slope):
     """network = slope SiLU(u x), about slope (u x)+: a mode at 64 slope u, and Z a line's sum."""
-    model = ebm.LogDensity(width=2, depth=1)
-    u = torch.tensor([0.28, -0.96])
+    model, u = ebm.LogDensity(width=2, depth=1), torch.tensor([0.28, -0.96])
     with torch.no_grad():
         model.hidden[0].weight.copy_(torch.stack([6 * u, -6 * u]))
         model.hidden[0].bias.zero_()
         model.last.weight.copy_(torch.tensor([[slope, 0.0]]))
         model.last.bias.zero_()
-    # across u a Gaussian; along u a sum over a fine line
     s = torch.arange(-100, 3000, 0.01, dtype=torch.float64)
     along = slope * torch.nn.functional.silu(s) - s**2 / (2 * ebm.BASE**2)
     exact = (along.logsumexp(0) + math.log(0.01 * math.sqrt(2 * math.pi) * ebm.BASE)).item()
@@ -218,12 +210,8 @@ def test_what_cannot_be_integrated_is_said():
 
 
 def test_the_exact_divergence_is_zero_for_the_truth_and_positive_otherwise():
-    class Truth(torch.nn.Module):
+    class Truth(ebm.LogDensity):
         """f = log p, the roll's own."""
-
-        def __init__(self):
-            super().__init__()
-            self.one = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
 
         def forward(self, x):
             return swiss_roll.log_density(x, 0.5)

@@ -28,10 +28,8 @@ def structure_function(curves) -> np.ndarray:
 
 def structure_distance(a, b) -> float:
     """Return the rms over the lags of ln(S_a / S_b); 10^-6 is the least S that counts."""
-    ratio = np.log(
-        np.maximum(structure_function(a), 1e-6) / np.maximum(structure_function(b), 1e-6)
-    )
-    return float(np.sqrt(np.mean(ratio**2)))
+    first, second = (np.maximum(structure_function(x), 1e-6) for x in (a, b))
+    return float(np.sqrt(np.mean(np.log(first / second) ** 2)))
 
 
 def variability_ks(a, b) -> float:

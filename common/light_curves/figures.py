@@ -100,9 +100,8 @@ def projections(maps, log_p, answers, title):
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             axis, points = axes[i, j], maps[row, column]
-            drawn = axis.scatter(
-                *points.T, c=log_p[row], s=3, cmap="viridis", vmin=low, vmax=high, lw=0
-            )
+            look = {"s": 3, "cmap": "viridis", "vmin": low, "vmax": high, "lw": 0}
+            drawn = axis.scatter(*points.T, c=log_p[row], **look)
             axis.set_title(f"{row}: {column}\n{answers[row, column]}", fontsize=9)
             axis.set(xticks=[], yticks=[])
     bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label="source size p [R_E]")
@@ -117,9 +116,8 @@ def magnification(mu, width, part, title):
     figure = Figure((10.5, 5), dpi=DPI, layout="constrained")
     n = len(mu)
     k = max(1, round(n * part / width))
-    for axis, picture, size in zip(
-        figure.subplots(1, 2), (mu, mu[:k, :k]), (width, part), strict=True
-    ):
+    both = (mu, mu[:k, :k]), (width, part)
+    for axis, picture, size in zip(figure.subplots(1, 2), *both, strict=True):
         step = max(1, len(picture) // 1000)
         h = len(picture) // step * step
         blocks = picture[:h, :h].reshape(h // step, step, h // step, step).mean((1, 3))

@@ -33,9 +33,8 @@ def reference_curves(folder, sizes, n: int, settings) -> dict:
     sources smaller than a pixel of its map get a finer map of a smaller, independent field.
     """
     path, pixel = Path(folder) / "truth.npz", settings.width / settings.pixels
-    recipe = json.dumps(
-        [list(sizes), n, {k: v for k, v in asdict(settings).items() if k in RECIPE}]
-    )
+    own = {k: v for k, v in asdict(settings).items() if k in RECIPE}
+    recipe = json.dumps([list(sizes), n, own])
     unreadable = contextlib.suppress(
         OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error
     )

@@ -27,7 +27,7 @@ class ExactKL:
         self.entropy = -(self.weights * log_p[keep]).sum().item()
 
     def __call__(self, model) -> dict:
-        """Return KL(data || model) = log Z - E_p[f] - H(p) in nats, and what `ebm.normaliser` does.
+        """Return KL(data || model) = log Z - E_p[f] - H(p) in nats, and `ebm.normaliser`'s numbers.
 
         Both are infinite where exp f cannot be integrated.
         """

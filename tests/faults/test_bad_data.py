@@ -31,37 +31,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-LABELS = {
-    "0.4 0.4 0 1_000": "line 2: p = '1_000' is not a finite number",
-    "0.4 0.4 0 ١": "line 2: p = '١' is not a finite",
-    "0.4 0.4 0 0x1": "line 2: p = '0x1' is not a finite",
-    "0.4 0.4 0 infinity": "line 2: p = 'infinity' is not a finite",
-    "0.4 0.4 0 -1": "line 2: p = -1 is not between",
-    "0.4 0.4 0 0": "line 2: p = 0 is not between",
-    "0.4 0.4 0 1e300": r"line 2: p = 1e\+300 is not between",
-}
-
-
-@pytest.mark.parametrize("values", LABELS)
-def test_labels_that_python_would_take_for_numbers_are_refused(folder, values):
-    (folder / "labels.dat").write_text(HEADER + f"12345 5 {values}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"labels\.dat, {LABELS[values]}"):
-        data_loader.dataloader(folder)
-
-
-CURVES = {"1_0": "is not a number", "1e31": "is beyond", "1e300": "is beyond", "٣": "not a number",
-          "0x1": "is not a number", "1,5": "301 values", "1;5": "is not a number",
-          "infinity": "is not a number", "1.5\0": "is not a number", "1e": "is not a number",
-          '"1"': "is not a number", "1+0j": "is not a number"}  # fmt: skip
-
-
-@pytest.mark.parametrize("word", CURVES)
-def test_curves_that_float32_or_a_reader_would_bend_are_refused(folder, word):
-    (folder / "12345/05.dat").write_text(ROW + word + ROW[3:], encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"05\.dat, line 2: .*{CURVES[word]}"):
-        data_loader.dataloader(folder)
-
-
 @pytest.mark.parametrize("name", ["labels.dat", "12345/05.dat"])
 def test_packed_files_are_called_packed(folder, name):
     (folder / name).write_bytes(gzip.compress((folder / name).read_bytes()))
@@ -73,15 +42,6 @@ def test_a_row_that_is_missing_leaves_its_file_out_and_nothing_else(folder):
     (folder / "labels.dat").write_text(HEADER + "12345 25 0 0 0 5.6\n")
     x, y = data_loader.dataloader(folder)
     assert list(x) == list(y) == ["12345_25"] and x["12345_25"].shape == (4, 300)
-
-
-def test_a_link_out_of_the_folder_is_refused(folder, tmp_path_factory):
-    outside = tmp_path_factory.mktemp("outside") / "secret.dat"
-    outside.write_text(ROW)
-    (folder / "12345/05.dat").unlink()
-    (folder / "12345/05.dat").symlink_to(outside)
-    with pytest.raises(ValueError, match=r"line 2: .* lies outside"):
-        data_loader.dataloader(folder)
 
 
 def test_pipes_and_folders_in_place_of_files_do_not_hang(folder, tmp_path):

@@ -110,11 +110,9 @@ def test_read_only(tmp_path):
 def at_once(commands, folder):
     """Run two commands at the same time in `folder`; return their (status, stderr)."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, text=True,
-                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for command in commands
-    ]  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    commands = [[sys.executable, *command] for command in commands]
+    running = [subprocess.Popen(c, cwd=folder, env=environment, **quiet) for c in commands]
     return [(process.communicate(timeout=300)[1], process.returncode) for process in running]
 
 

@@ -9,7 +9,6 @@ from conftest import ROOT
 
 import ex_2b
 import ex_2c
-import ex_3b
 from common import cvae, ebm, swiss_roll, training
 from common.digits import model as digit_model
 from common.light_curves import model as curve_model
@@ -94,14 +93,6 @@ def test_the_smallest_and_largest_sizes_give_finite_curves():
     for p in (9e-7, 1.1e6):
         with pytest.raises(InputError, match="give source sizes"):
             ex_2c.generate([p], 1)
-
-
-@pytest.mark.parametrize("eps", ["nan", "inf", "1e30", "101"])
-def test_step_sizes_without_a_meaning_are_refused(eps, capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises((SystemExit, InputError)):
-        ex_3b.main(["--smoke", "--eps", eps])
-    assert not list(tmp_path.iterdir())
 
 
 def elbo(model, x, y, *more):
