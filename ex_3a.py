@@ -3,7 +3,7 @@
     python ex_3a.py                    -> checkpoints/ex_3a_cd.pt, figures/ex_3a_cd.png and .json
     python ex_3a.py --method mala      the same, with Metropolis-tested steps
     python ex_3a.py --method replica   persistent chains at several temperatures
-    python ex_3a.py --method pcd       persistent chains without them: diverges
+    python ex_3a.py --method pcd       persistent chains at one temperature
     python ex_3a.py --method short-run --step-size 0.01   the sampler trained as it will be run
     python ex_3a.py --method nce       noise-contrastive estimation
 
@@ -12,11 +12,13 @@
 
 The gradient of the loss is minus that of the log-likelihood when the negatives are samples of the
 model; the small l2, which falls to next to nothing, keeps f from drifting.  In contrastive
-divergence (cd) the negatives are the ends of chains of Langevin steps that start at the data,
-x <- x + eps grad f(x) + sqrt(2 eps) z.
+divergence (cd) the negatives are the ends of chains of Langevin steps that start at the data, x <-
+x + eps grad f(x) + sqrt(2 eps) z; eps falls within a chain.
 Network: common/ebm.py; steps: common/langevin.py; chains: common/swiss_roll/negatives.py.
-Reads data/swiss_roll_2d.csv (--data-dir) if there is one, else draws from scikit-learn's roll;
-its density is known, so KL(data || model) is computed, not estimated.
+Reads data/swiss_roll_2d.csv (--data-dir) if there is one, else draws from scikit-learn's roll,
+whose density is known: KL(data || model) is computed, not estimated.
+Expect (seeds 0-4, one thread of an Intel Xeon): KL 0.016 +- 0.011 nats after 80 s; mala 0.010 +-
+0.003 after 50 s; replica 0.0011 +- 0.0001 after 50 s.
 """
 
 from dataclasses import asdict, dataclass
@@ -55,9 +57,7 @@ RECIPES = {
 class Settings(Training):
     """The method; 0 means the method's own value, see RECIPES."""
 
-    threads: int = option(
-        1, "CPU threads, 0: all; more do not pay", minimum=0, maximum=1024, trains=False
-    )
+    threads: int = option(1, "CPU threads, 0: all cores", minimum=0, maximum=1024, trains=False)
     method: str = option("cd", "where negatives come from", choices=[*RECIPES])
     step_size: float = option(0.0, "eps of all Langevin steps", minimum=0.0, maximum=10.0)
     chain: int = option(0, "Langevin steps an update", minimum=0, maximum=10**5)

@@ -48,8 +48,8 @@ def load_models(settings) -> tuple[dict, list, float, str]:
     """
     if not settings.eps or not all(0 < eps <= 100 for eps in settings.eps):
         raise InputError(f"--eps {settings.eps}: step sizes must be above 0 and at most 100")
-    folder = Path(settings.out_dir) / "checkpoints"
-    folder = folder if any(folder.glob("ex_3a_*.pt")) else files.ROOT / "checkpoints"
+    own, shipped = Path(settings.out_dir) / "checkpoints", files.ROOT / "checkpoints"
+    folder = own if any(own.glob("ex_3a_*.pt")) else shipped
     models, contents = {}, {}
     for method, eps in itertools.product(METHODS, settings.eps):
         name = f"ex_3a_{method}" + (f"_{eps:g}" if method == "short" else "")
@@ -141,10 +141,9 @@ def main(argv=None) -> dict:
     table, shown, over_time = sample_all(settings, {"oracle": oracle} | scores, noise)
 
     points = swiss_roll.sample(2000, noise, 999).numpy()
-    protocol_said = f"x₀ ~ N(0, 3² I), T = {settings.steps}, {settings.chains} chains"
-    two = f"two true sets: SW2 {floor['sw2']['mean']:.2f}"
+    said = f"{source}\n{settings.chains} chains, T = {settings.steps}; two true sets: SW2 "
     drawn = {
-        "ex_3b": figures.panels(shown, points, f"{source}\n{protocol_said}; {two}"),
+        "ex_3b": figures.panels(shown, points, f"{said}{floor['sw2']['mean']:.2f}"),
         "ex_3b_densities": figures.densities(density_pictures(models, noise), source),
     }
     metrics = {"table": {"floor": floor} | table, "source": source}

@@ -19,6 +19,7 @@ import ex_3b
 from common.runtime import results, script
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse, resume_key
+from common.swiss_roll import evaluation
 
 SHORT = ("--method", "short-run", "--step-size")
 VARIANTS = {  # exercise: {variant: arguments}; the one without a name is the script as it stands
@@ -69,11 +70,15 @@ def under_protocol(folder: Path, smoke: bool) -> dict:
     """
     path = folder / "protocol.json"
     if not path.exists():
-        settings = parse(ex_3b.Settings, "", ["--out-dir", str(folder), *["--smoke"] * smoke])
+        arguments = ["--out-dir", str(folder), "--threads", "1", *["--smoke"] * smoke]
+        script.start(settings := parse(ex_3b.Settings, "", arguments))
         models, _, noise, _ = ex_3b.load_models(settings)
-        scores = {row: {eps: m.score for eps, m in some.items()} for row, some in models.items()}
-        table = ex_3b.sample_all(settings, scores, noise)[0]
-        table = {f"sw2_eps_{k.split()[-1]}": row["sw2"]["mean"] for k, row in table.items()}
+        truth, table = ex_3b.true_sets(settings, noise)[::2], {}
+        for eps, model in next(iter(models.values())).items():
+            runs = [ex_3b.protocol(model.score, eps, settings, k) for k in range(len(truth))]
+            both = zip(map(evaluation.alive, runs), truth, strict=True)
+            found = [evaluation.sliced_wasserstein(*pair) for pair in both]
+            table[f"sw2_eps_{eps:g}"] = statistics.mean(found)
         results.save_json(path, table)
     return results.read_json(path)
 

@@ -22,19 +22,14 @@ def sliced_wasserstein(a, b, directions) -> float:
     W2 is taken at 1000 evenly spaced quantiles, so that n and m may differ.  (Bonneel et al. 2015.)
     """
     q = (np.arange(1000) + 0.5) / 1000
-    sides = [np.quantile(np.asarray(x) @ np.asarray(directions), q, axis=0) for x in (a, b)]
-    return float(np.sqrt(np.mean((sides[0] - sides[1]) ** 2)))
 
+    def quantiles(x):  # np.quantile's, which is ten times slower
+        x = np.sort(np.asarray(x) @ np.asarray(directions), axis=0)
+        low = (q * (len(x) - 1)).astype(int)
+        share = (q * (len(x) - 1) - low)[:, None]
+        return x[low] + share * (x[np.minimum(low + 1, len(x) - 1)] - x[low])
 
-def energy_distance(a, b) -> float:
-    """Return sqrt(2 E|x - y| - E|x - x'| - E|y - y'|) of tensors (Szekely & Rizzo 2013)."""
-
-    def mean(u, v):
-        same = u is v
-        total = torch.cdist(u.double(), v.double()).sum().item()
-        return total / (len(u) * (len(v) - same))
-
-    return float(np.sqrt(max(0.0, 2 * mean(a, b) - mean(a, a) - mean(b, b))))
+    return float(np.sqrt(np.mean((quantiles(a) - quantiles(b)) ** 2)))
 
 
 def frechet_distance(a: torch.Tensor, b: torch.Tensor) -> float:

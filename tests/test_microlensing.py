@@ -84,9 +84,8 @@ def test_the_map_does_not_depend_on_the_number_of_threads(field):
     np.testing.assert_allclose(one, two, rtol=1e-12)
 
 
-def one_star(kappa_of_box=1e-4, gamma=0.0):
+def one_star(kappa=1e-4, gamma=0.0):
     """One star in a box so large that its images do not matter; the macro-lens is their mass."""
-    kappa = kappa_of_box
     slopes = np.abs([1 - kappa - gamma, 1 - kappa + gamma])
     width = np.sqrt(np.pi / kappa * slopes.prod())
     box = width / slopes
@@ -96,8 +95,7 @@ def one_star(kappa_of_box=1e-4, gamma=0.0):
 def test_a_single_lens_magnifies_as_it_should():
     """mu(u) = (u^2 + 2) / (u sqrt(u^2 + 4)), averaged over a small disc."""
     field = one_star(2.5e-3)
-    pixels = 1500
-    mu = microlensing.magnification_map(field, pixels, rays=20.0)
+    mu = microlensing.magnification_map(field, 1500, rays=20.0)
     disc = microlensing.convolve(mu, field.width, 0.05)
     centre = field.width / 2
     for u in (0.5, 1.0, 1.5, 2.5):

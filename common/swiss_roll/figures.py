@@ -49,9 +49,12 @@ def training(truth, log_p, history: dict, title: str):
     _label(axes[None, :2])
     figure.colorbar(image, ax=axes[:2], label="log₁₀ p", extend="min", shrink=0.8)
     axes[2].plot(history["step"], history["loss"], "k-", lw=0.8)
-    axes[2].set(xlabel="update", ylabel="loss [nats]")
     axes[3].plot(history.get("watched_step", []), history.get("kl_nats", []), "k.-", lw=0.8)
-    axes[3].set(xlabel="update", ylabel="KL(data ‖ model) [nats]", yscale="log")
+    axes[3].set_yscale("log")
+    for axis, name in zip(axes[2:], ("loss [nats]", "KL(data ‖ model) [nats]"), strict=True):
+        axis.tick_params(labelsize=7)
+        axis.set_xlabel("update", fontsize=8)
+        axis.set_ylabel(name, fontsize=8)
     figure.suptitle(title, fontsize=8)
     return figure
 
