@@ -65,7 +65,7 @@ class Settings(Training):
     batch: int = option(0, "points an update", minimum=0, maximum=10**6)
     width: int = option(64, "units of each of the 3 layers", minimum=1, maximum=4096)
     points: int = option(10**6, "points of the roll", minimum=100, maximum=10**8, smoke=500)
-    noise: float = option(0.2, "of the roll", minimum=0.01, maximum=2.0)
+    noise: float = option(0.2, "of the roll", minimum=0.05, maximum=2.0)
 
 
 def recipe_of(settings) -> dict:

@@ -46,8 +46,9 @@ def load_models(settings) -> tuple[dict, list, float, str]:
     From --out-dir if it has a model of 3(a), else the shipped ones; one trained short-run is there
     for each eps.  Raises InputError if they were trained on different data, or on no roll.
     """
-    if not settings.eps or not all(0 < eps <= 100 for eps in settings.eps):
-        raise InputError(f"--eps {settings.eps}: step sizes must be above 0 and at most 100")
+    sizes = {eps for eps in settings.eps if 0 < eps <= 100}
+    if not sizes or len(sizes) < len(settings.eps):
+        raise InputError(f"--eps {settings.eps}: give distinct step sizes above 0, at most 100")
     own, shipped = Path(settings.out_dir) / "checkpoints", files.ROOT / "checkpoints"
     folder = own if any(own.glob("ex_3a_*.pt")) else shipped
     models, contents = {}, {}

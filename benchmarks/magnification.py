@@ -43,11 +43,10 @@ def measure(settings, device) -> dict:
     numba.set_num_threads(threads)
     counts = np.zeros((threads, pixels, pixels), np.int32)
     lines = [np.linspace(0, length, side, endpoint=False) for length in field.box]
+    scale = pixels / field.width
     sides = {
         "this project": lambda: microlensing.magnification_map(field, pixels, RAYS),
-        "plain rays": lambda: shoot_plainly(
-            counts, *lines, field.stars, field.slopes, pixels / field.width
-        ),
+        "plain rays": lambda: shoot_plainly(counts, *lines, field.stars, field.slopes, scale),
     }
     seconds = alternate(sides, settings.repeats)
     own = [s / (RAYS * pixels**2) for s in seconds["this project"]]

@@ -7,22 +7,22 @@ noise      the oracle for other noises sigma of the roll: sigma = 0.2 is a guess
 mixed      the true score within 3 sigma of the spiral and a model's outside, and the reverse:
            which of the two makes the difference between oracle and model
 sides      the oracle at the largest eps: on which side of x1 = 0 its chains end
-samplers   as many gradients, spent better, on the oracle and on the replica model
+samplers   as many gradients, spent better, on the oracle and on two models
 About eight minutes on 2 cores.
 """
 
 import itertools
-from dataclasses import dataclass
 
 import torch
 
 import ex_3b
 from common import ebm, langevin, swiss_roll
 from common.runtime import results, script
-from common.runtime.options import option, parse
+from common.runtime.options import parse
 from common.swiss_roll import evaluation, figures
 
 NOISES = (0.1, 0.3, 0.5)
+FOLLOW = 100  # steps that sides are followed
 OUTSIDE = ("cd", "replica", "nce")  # models that are mixed with the truth
 EPS = 0.03  # step size of the better samplers on p itself; on p^beta it is EPS / beta
 BETAS = (1.0, 0.3, 0.0)  # levels of replica exchange
@@ -41,13 +41,6 @@ def exchange(x, target, gradients: int):
 
 
 SAMPLERS = {"MALA": metropolis, "replica exchange": exchange}
-
-
-@dataclass(frozen=True)
-class Settings(ex_3b.Settings):
-    """The protocol of the exercise, and more."""
-
-    follow: int = option(100, "steps that sides are followed", minimum=1, maximum=10**6)
 
 
 def mixed(near, far, noise: float):
@@ -70,7 +63,7 @@ def sides(settings, noise: float) -> dict:
         shares = found.setdefault(name, [])
         langevin.langevin(
             start[sign * start[:, 0] > 0], lambda x: swiss_roll.score(x, noise), eps,
-            settings.follow, torch.Generator().manual_seed(settings.seed),
+            FOLLOW, torch.Generator().manual_seed(settings.seed),
             lambda step, x, shares=shares: shares.append((x[:, 0] > 0).float().mean().item()),
         )  # fmt: skip
     return found | {"eps": eps}
@@ -97,13 +90,14 @@ def better_samplers(settings, targets: dict, truth: list) -> tuple[dict, dict]:
 
 def main(argv=None) -> dict:
     """Measure, draw, save the numbers; return them."""
-    settings = parse(Settings, __doc__, argv)
+    settings = parse(ex_3b.Settings, __doc__, argv)
     script.start(settings)
     models, names, noise, source = ex_3b.load_models(settings)
     truth = ex_3b.true_sets(settings, noise)
     floor = ex_3b.floor_of(truth)
     targets = {"oracle": lambda x: swiss_roll.log_density_and_score(x, noise)}
-    targets["replica"] = next(iter(models["replica"].values())).value_and_gradient
+    for name in [name for name in ("cd", "replica") if name in models]:
+        targets[name] = next(iter(models[name].values())).value_and_gradient
     better, shown = better_samplers(settings, targets, truth)
     metrics = {"source": source, "samplers": {"floor": floor} | better}
     metrics["sides"] = sides(settings, noise)

@@ -26,7 +26,8 @@ VARIANTS = {  # exercise: {variant: arguments}; the one without a name is the sc
     "ex_1b": {"": []},
     "ex_2b": {"": []},
     "ex_3a": {m: ["--method", m] for m in ex_3a.RECIPES if m != "short-run"}
-    | {f"short_{eps}": [*SHORT, eps] for eps in ("0.1", "0.01", "0.001")},
+    | {f"short_{eps}": [*SHORT, eps] for eps in ("0.1", "0.01", "0.001")}
+    | {"cd_constant": ["--method", "cd", "--step-size", "0.005"]},
 }
 
 
@@ -76,8 +77,7 @@ def under_protocol(folder: Path, smoke: bool) -> dict:
         truth, table = ex_3b.true_sets(settings, noise)[::2], {}
         for eps, model in next(iter(models.values())).items():
             runs = [ex_3b.protocol(model.score, eps, settings, k) for k in range(len(truth))]
-            both = zip(map(evaluation.alive, runs), truth, strict=True)
-            found = [evaluation.sliced_wasserstein(*pair) for pair in both]
+            found = [evaluation.measure(*pair)["sw2"] for pair in zip(runs, truth, strict=True)]
             table[f"sw2_eps_{eps:g}"] = statistics.mean(found)
         results.save_json(path, table)
     return results.read_json(path)

@@ -72,11 +72,12 @@ def replica_exchange(x, log_p_and_gradient, betas, scale, eps, steps: int, gener
     up to a constant.  (Geyer 1991; Earl & Deem 2005.)
     """
     levels, n, d = x.shape
-    if len(betas) != levels or betas[0] != 1 or betas[-1] != 0 or sorted(betas)[::-1] != [*betas]:
+    fall = sorted({*betas}, reverse=True) == [*betas] and (betas[0], betas[-1]) == (1, 0)
+    if len(betas) != levels or not fall:
         raise ValueError(f"betas {betas}: give {levels} numbers that fall from 1 to 0")
     cold = (levels - 1) * n
     beta = torch.tensor(betas[:-1], dtype=x.dtype).repeat_interleave(n).to(x.device)
-    eps = torch.as_tensor(eps, dtype=x.dtype).expand(levels - 1).repeat_interleave(n).to(x.device)
+    eps = x.new_tensor(_sizes(eps, levels - 1)).repeat_interleave(n)
 
     def tempered(x, h, slope):
         quadratic = (x * x).sum(1) / (2 * scale**2)
@@ -110,7 +111,11 @@ def replica_exchange(x, log_p_and_gradient, betas, scale, eps, steps: int, gener
 
 
 def _sizes(eps, steps):
-    return torch.as_tensor(eps, dtype=torch.float64).expand(steps).tolist()
+    """Return `steps` step sizes; raise ValueError unless eps is a number or so many, above 0."""
+    sizes = torch.as_tensor(eps, dtype=torch.float64).flatten().tolist()
+    if len(sizes) not in (1, steps) or not all(0 < size < math.inf for size in sizes):
+        raise ValueError(f"eps = {eps}: give a number above 0, or one for each of {steps} steps")
+    return sizes * (steps // len(sizes))
 
 
 def _where(chosen, a, b):

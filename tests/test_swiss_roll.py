@@ -100,8 +100,7 @@ def test_metropolis_langevin_has_the_exact_variance():
 
 def mixture(d: int, weight: float, apart: float):
     """Return log p and gradient of weight N(c, I) + (1 - weight) N(-c, I), c = (apart, 0, ...)."""
-    centres = torch.zeros(2, d, dtype=torch.float64)
-    centres[:, 0] = torch.tensor([apart, -apart])
+    centres = apart * torch.eye(d, dtype=torch.float64)[:1] * torch.tensor([[1.0], [-1.0]])
     share = torch.tensor([weight, 1 - weight]).double().log()
 
     def target(x):

@@ -35,10 +35,8 @@ def reference_curves(folder, sizes, n: int, settings) -> dict:
     path, pixel = Path(folder) / "truth.npz", settings.width / settings.pixels
     own = {k: v for k, v in asdict(settings).items() if k in RECIPE}
     recipe = json.dumps([list(sizes), n, own])
-    unreadable = contextlib.suppress(
-        OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error
-    )
-    with unreadable, np.load(path) as kept:
+    broken = OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error
+    with contextlib.suppress(*broken), np.load(path) as kept:
         if str(kept["recipe"]) == recipe:
             return dict(zip(sizes, kept["curves"].astype(np.float32), strict=True))
     coarse = [p for p in sizes if p > pixel]

@@ -34,7 +34,7 @@ def unclaimed(path: Path, key: dict, force: bool) -> Path:
         was = {}
         with contextlib.suppress(Exception):  # damaged: nothing is lost
             content = torch.load(path, map_location="cpu", weights_only=True)
-            was = content["settings"] | {k: content[k] for k in key if k in content}
+            was = {k: content[k] for k in key if k in content} | content["settings"]
         for name in [] if was.get("smoke") and key.get("smoke") else key:
             if name in was and was[name] != key[name]:
                 raise InputError(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from common import ebm
-from common.runtime import checkpoints
+from common.runtime import checkpoints, files
 from common.runtime.errors import InputError
 from common.swiss_roll.density import (
     FIRST,
@@ -44,7 +44,7 @@ def load(data_dir: str, noise: float, n: int, seed: int) -> tuple[torch.Tensor, 
         return sample(n, noise, seed), noise, f"scikit-learn's Swiss roll, noise {noise:g}"
     points = read(path)
     found = fitted_noise(points)
-    what = f"{path}, {len(points)} points"
+    what = f"{path}, {len(points)} points, SHA-256 {files.sha256(path)[:8]}"
     if found is not None and found < LEAST_NOISE:
         return points, None, f"{what}, noise below {LEAST_NOISE}: too fine for the exact density"
     if found is None:

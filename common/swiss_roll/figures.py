@@ -27,7 +27,7 @@ def densities(panels: dict, title: str):
         image = _density(axis, log_p)
         axis.set_title(name, fontsize=8)
     _label(axes)
-    figure.colorbar(image, ax=axes, label="log₁₀ p", extend="min", shrink=0.8)
+    figure.colorbar(image, ax=axes, extend="min", shrink=0.8).set_label("log₁₀ p", fontsize=8)
     figure.suptitle(title, fontsize=8)
     return figure
 
@@ -47,7 +47,7 @@ def training(truth, log_p, history: dict, title: str):
             axis.scatter(*np.asarray(part).T, s=1, color="k", lw=0)
         axis.set_title(name, fontsize=8)
     _label(axes[None, :2])
-    figure.colorbar(image, ax=axes[:2], label="log₁₀ p", extend="min", shrink=0.8)
+    figure.colorbar(image, ax=axes[:2], extend="min", shrink=0.8).set_label("log₁₀ p", size=8)
     axes[2].plot(history["step"], history["loss"], "k-", lw=0.8)
     axes[3].plot(history.get("watched_step", []), history.get("kl_nats", []), "k.-", lw=0.8)
     axes[3].set_yscale("log")
