@@ -43,9 +43,8 @@ def headlines():
     yield f"{order['UMAP, generated, spectra']['knn_r2']:.2f}"
     for method in ("cd", "mala", "replica"):
         found = numbers("ex_3a_seeds")[method]
-        digits = 3 if found["mean"]["kl_nats"] >= 0.02 else 4
         kl, spread = (found[key]["kl_nats"] for key in ("mean", "std"))
-        yield f"{kl:.{digits}f} ± {spread:.{digits}f}"
+        yield f"{kl:.4f} ± {spread:.4f}"
     for row in ("oracle", "cd", "mala", "replica", "pcd", "nce"):
         for eps in ("0.1", "0.01", "0.001"):
             found = roll[f"{row}, eps {eps}"]["sw2"]
