@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from common import ebm, swiss_roll
+from common import swiss_roll
 from common.langevin import langevin
 from common.runtime import files, results, script
 from common.runtime.errors import InputError
@@ -51,21 +51,22 @@ def load_models(settings) -> tuple[dict, list, float, str]:
         raise InputError(f"--eps {settings.eps}: give distinct step sizes above 0, at most 100")
     own, shipped = Path(settings.out_dir) / "checkpoints", files.ROOT / "checkpoints"
     folder = own if any(own.glob("ex_3a_*.pt")) else shipped
-    models, contents = {}, {}
+    models, loaded = {}, {}
     for method, eps in itertools.product(METHODS, settings.eps):
         name = f"ex_3a_{method}" + (f"_{eps:g}" if method == "short" else "")
-        if (folder / f"{name}.pt").is_file():
-            model, contents[name] = load_model(folder / f"{name}.pt")
-            models.setdefault(method, {})[eps] = model
-    sources = {content["source"]: name for name, content in contents.items()}
+        if name not in loaded and (folder / f"{name}.pt").is_file():
+            loaded[name] = load_model(folder / f"{name}.pt")
+        if name in loaded:
+            models.setdefault(method, {})[eps] = loaded[name][0]
+    sources = {content["source"]: name for name, (_, content) in loaded.items()}
     if not sources:
         raise InputError(f"{folder}: no model for these --eps: run `python ex_3a.py`")
     if len(sources) > 1:
         raise InputError(f"{folder}: {', '.join(sources.values())} are of different data")
-    content = next(iter(contents.values()))
+    _, content = next(iter(loaded.values()))
     if not content["noise"]:
         raise InputError(f"{content['source']}: there is no truth to compare with")
-    return models, sorted(contents), content["noise"], content["source"]
+    return models, sorted(loaded), content["noise"], content["source"]
 
 
 def protocol(score, eps: float, settings, seed: int, record=None) -> torch.Tensor:
@@ -83,13 +84,13 @@ def protocol(score, eps: float, settings, seed: int, record=None) -> torch.Tenso
     return torch.cat(done)[: settings.chains]
 
 
-def sample_all(settings, scores: dict, noise: float) -> tuple[dict, dict, dict]:
+def sample_all(settings, scores: dict, noise: float, truth: list) -> tuple[dict, dict, dict]:
     """Sample by the protocol with every seed, and measure: scores {row: {eps: grad log p}}.
 
-    Returns (table of distances, {(row, column): (points, caption)}, distances over the steps).
+    truth: true sets of this `noise`, two for each seed.  Returns (table of distances, {(row,
+    column): (points, caption)}, distances over the steps).
     """
     table, shown, over_time = {}, {}, {}
-    truth = true_sets(settings, noise)
     for name, eps in ((row, eps) for row in scores for eps in scores[row]):
         record, score = evaluation.StepRecorder(truth[0], settings.steps, noise), scores[name][eps]
         first, *others = range(settings.seed, settings.seed + settings.repeats)
@@ -107,45 +108,22 @@ def sample_all(settings, scores: dict, noise: float) -> tuple[dict, dict, dict]:
     return table, shown, over_time
 
 
-def true_sets(settings, noise: float) -> list:
-    """Return two sets of true points (chains, 2) for each sampling seed."""
-    n, first = settings.chains, 1000 + 10_000 * settings.seed
-    return [swiss_roll.sample(n, noise, first + k) for k in range(2 * settings.repeats)]
-
-
-def floor_of(truth: list) -> dict:
-    """Return the distances between two true sets, over all pairs."""
-    pairs = itertools.combinations(truth, 2)
-    return evaluation.summary([evaluation.measure(*two) for two in pairs])
-
-
-def density_pictures(models: dict, noise: float) -> dict:
-    """Return {name: log10 p on the window}: of the truth and of every model."""
-    pictures = {"truth": evaluation.log10_on_window(lambda x: swiss_roll.log_density(x, noise))}
-    for method, eps in ((row, eps) for row in models for eps in models[row]):
-        name, model = f"short, ε = {eps:g}" if method == "short" else method, models[method][eps]
-        if name not in pictures:
-            shift = ebm.log_normaliser(model)
-            pictures[name] = evaluation.log10_on_window(lambda x: ebm.values(model, x) - shift)  # noqa: B023
-    return pictures
-
-
 def main(argv=None) -> dict:
     """Sample, measure, draw, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
     script.start(settings)
     models, names, noise, source = load_models(settings)
-    truth = true_sets(settings, noise)
-    floor = floor_of(truth)
+    truth = evaluation.true_sets(settings, noise)
+    floor = evaluation.floor_of(truth)
     oracle = {eps: lambda x: swiss_roll.score(x, noise) for eps in settings.eps}
     scores = {m: {eps: model.score for eps, model in models[m].items()} for m in models}
-    table, shown, over_time = sample_all(settings, {"oracle": oracle} | scores, noise)
+    table, shown, over_time = sample_all(settings, {"oracle": oracle} | scores, noise, truth)
 
     points = swiss_roll.sample(2000, noise, 999).numpy()
     said = f"{source}\n{settings.chains} chains, T = {settings.steps}; two true sets: SW2 "
     drawn = {
         "ex_3b": figures.panels(shown, points, f"{said}{floor['sw2']['mean']:.2f}"),
-        "ex_3b_densities": figures.densities(density_pictures(models, noise), source),
+        "ex_3b_densities": figures.densities(evaluation.density_pictures(models, noise), source),
     }
     metrics = {"table": {"floor": floor} | table, "source": source}
     metrics |= {"chains": settings.chains, "steps": settings.steps, "repeats": settings.repeats}

@@ -93,8 +93,8 @@ def main(argv=None) -> dict:
     settings = parse(ex_3b.Settings, __doc__, argv)
     script.start(settings)
     models, names, noise, source = ex_3b.load_models(settings)
-    truth = ex_3b.true_sets(settings, noise)
-    floor = ex_3b.floor_of(truth)
+    truth = evaluation.true_sets(settings, noise)
+    floor = evaluation.floor_of(truth)
     targets = {"oracle": lambda x: swiss_roll.log_density_and_score(x, noise)}
     for name in [name for name in ("cd", "replica") if name in models]:
         targets[name] = next(iter(models[name].values())).value_and_gradient
@@ -108,11 +108,12 @@ def main(argv=None) -> dict:
         for near, far in itertools.permutations(pair):
             field = mixed(pair[near], pair[far], noise)
             rows.setdefault(f"{near} near, {far} far", {})[eps] = field
-    metrics["mixed"] = ex_3b.sample_all(settings, rows, noise)[0]
+    metrics["mixed"] = ex_3b.sample_all(settings, rows, noise, truth)[0]
     for other in NOISES:
         field = {e: lambda x, s=other: swiss_roll.score(x, s) for e in settings.eps}
-        table = ex_3b.sample_all(settings, {"oracle": field}, other)[0]
-        floors = {"floor": ex_3b.floor_of(ex_3b.true_sets(settings, other))}
+        true = evaluation.true_sets(settings, other)
+        table = ex_3b.sample_all(settings, {"oracle": field}, other, true)[0]
+        floors = {"floor": evaluation.floor_of(true)}
         metrics.setdefault("noise", {})[f"sigma_{other:g}"] = floors | table
     metrics |= {"chains": settings.chains, "steps": settings.steps, "repeats": settings.repeats}
     title = f"{settings.steps} gradients a sample; two true sets: SW2 {floor['sw2']['mean']:.2f}"

@@ -74,7 +74,7 @@ def under_protocol(folder: Path, smoke: bool) -> dict:
         arguments = ["--out-dir", str(folder), "--threads", "1", *["--smoke"] * smoke]
         script.start(settings := parse(ex_3b.Settings, "", arguments))
         models, _, noise, _ = ex_3b.load_models(settings)
-        truth, table = ex_3b.true_sets(settings, noise)[::2], {}
+        truth, table = evaluation.true_sets(settings, noise)[::2], {}
         for eps, model in next(iter(models.values())).items():
             runs = [ex_3b.protocol(model.score, eps, settings, k) for k in range(len(truth))]
             found = [evaluation.measure(*pair)["sw2"] for pair in zip(runs, truth, strict=True)]

@@ -39,11 +39,8 @@ def mala_step(x, state, target, eps, generator=None):
     backward = ((x - y - eps * new[1]) ** 2 / (4 * eps)).sum(1)
     u = torch.rand(len(x), dtype=x.dtype, device=x.device, generator=generator)
     accept = u.log() < new[0] - state[0] + forward - backward
-    return (
-        _where(accept, y, x),
-        [_where(accept, *two) for two in zip(new, state, strict=True)],
-        accept,
-    )
+    state = [_where(accept, *two) for two in zip(new, state, strict=True)]
+    return _where(accept, y, x), state, accept
 
 
 def mala(x, log_p_and_gradient, eps, steps: int, generator=None):

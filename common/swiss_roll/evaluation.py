@@ -1,5 +1,6 @@
 """How far a model or a set of points (n, 2) is from the Swiss roll."""
 
+import itertools
 import math
 
 import numpy as np
@@ -46,6 +47,28 @@ def log10_on_window(log_density, cells: int = 180, reach: float = 18.0) -> torch
     """
     points, _ = ebm.grid(2 * reach / cells, reach * (1 - 1 / cells))
     return log_density(points).view(cells, cells) / math.log(10)
+
+
+def density_pictures(models: dict, noise: float) -> dict:
+    """Return {name: `log10_on_window`} of the truth and of every network of {name: {eps: f}}."""
+    pictures = {"truth": log10_on_window(lambda x: swiss_roll.log_density(x, noise))}
+    for method, eps in ((row, eps) for row in models for eps in models[row]):
+        name, model = f"short, ε = {eps:g}" if method == "short" else method, models[method][eps]
+        if name not in pictures:
+            shift = ebm.log_normaliser(model)
+            pictures[name] = log10_on_window(lambda x: ebm.values(model, x) - shift)  # noqa: B023
+    return pictures
+
+
+def true_sets(settings, noise: float) -> list:
+    """Return two sets of true points (chains, 2) for each sampling seed of `settings`."""
+    n, first = settings.chains, 1000 + 10_000 * settings.seed
+    return [swiss_roll.sample(n, noise, first + k) for k in range(2 * settings.repeats)]
+
+
+def floor_of(truth: list) -> dict:
+    """Return the distances between two true sets, over all pairs."""
+    return summary([measure(*two) for two in itertools.combinations(truth, 2)])
 
 
 def sliced_wasserstein(a, b, slices: int = 200, seed: int = 0) -> float:
