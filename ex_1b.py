@@ -47,8 +47,12 @@ class Settings(Training):
     weight_decay: float = option(0.1, "of the networks, decoupled (AdamW)", minimum=0.0)
     shifted: float = option(0.5, "share of batches moved by a pixel", minimum=0.0, maximum=1.0)
     nll_samples: int = option(
-        5000, "samples a test digit", minimum=1, maximum=10**6, smoke=10, trains=False
+        300, "samples a test digit", minimum=2, maximum=10**6, smoke=10, trains=False
     )
+    nll_digits: int = option(
+        10_000, "test digits whose NLL is bounded", minimum=1, smoke=200, trains=False
+    )
+    validate: bool = option(False, "hold out 10,000 training digits; log their -ELBO, no more")
 
 
 def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
@@ -108,18 +112,38 @@ def draw(model, data, metrics: dict, history: dict, seed: int) -> dict:
     }  # fmt: skip
 
 
+def validate(model, data: digit_data.Digits, history: dict, settings) -> dict:
+    """Log -ELBO of the held-out digits of `data` in figures/ex_1b_choice.json; return the row."""
+    path = Path(settings.out_dir) / "figures/ex_1b_choice.json"
+    tried = results.read_json(path).get("tried", [])
+    row = {"settings": results.to_json(resume_key(settings)), "source": data.source}
+    tried = [other for other in tried if not row.items() <= other.items()]
+    row |= {"hardware": history["hardware"], "training_seconds": history["seconds"]}
+    row["validation"] = evaluation.elbo(model, data.test_images, data.test_labels)
+    row["train"] = evaluation.elbo(model, data.train_images[:10_000], data.train_labels[:10_000])
+    print(results.save_json(path, {"tried": [*tried, row]}))
+    print(f"-ELBO {row['validation']['negative_elbo_nats']:.2f} nats on validation digits")
+    return row
+
+
 def main(argv=None) -> dict:
     """Train, save the checkpoint, measure, draw, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
     classifier.load(settings.out_dir)  # a damaged file is better known before the training
     device = script.start(settings)
     data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
+    name = digit_model.NAME
+    if settings.validate:
+        data, name = digit_data.hold_out(data), "checkpoints/ex_1b_validation.pt"
     key = resume_key(settings, source=data.source)
-    path = checkpoints.unclaimed(Path(settings.out_dir) / digit_model.NAME, key, settings.force)
+    path = checkpoints.unclaimed(Path(settings.out_dir) / name, key, settings.force)
     state = resume.State(path, key, settings.resume, settings.force)
     model, history = fit(data, settings, device, state)
     if not distributed.is_main():
         return {}
+    if settings.validate:
+        state.remove()
+        return validate(model, data, history, settings)
     content = {"exercise": "ex_1b", "model": digit_model.architecture(settings)}
     content |= {"weights": checkpoints.to_fp16(model.state_dict()), "settings": asdict(settings)}
     print(checkpoints.save(path, content | {"source": data.source}))
