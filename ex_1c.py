@@ -74,8 +74,9 @@ def examples(settings, device) -> dict:
     reader, _ = classifier.load(settings.out_dir)
     source = digit_model.load(settings.out_dir)[1]["source"]
     read = classifier.predict(reader, torch.tensor(images))[0].tolist()
-    metrics = {"labels": labels, "read_by_judge": read, "source": source, "seed": settings.seed}
+    metrics = {"labels": labels, "read_by_classifier": read, "source": source}
     sheet = figures.labelled(images, labels, f"Generated digits; training data: {source}")
+    metrics["seed"] = settings.seed
     return results.save_results(settings.out_dir, "ex_1c", metrics, {"ex_1c": sheet}, ["ex_1b"])
 
 

@@ -1,6 +1,6 @@
 """Conditional priors p(z|y): standard, a Gaussian mixture for each class, a flow for a number y.
 
-Each has log_prob(z, y) and sample(y); those of digits marginal_log_prob and variance, too.
+Each has log_prob(z, y) and sample(y).
 """
 
 import itertools
@@ -23,17 +23,9 @@ class StandardPrior(nn.Module):
         """Return log N(z; 0, I): z (n, latent), y ignored -> (n,) nats."""
         return -0.5 * (z * z + LOG_2PI).sum(-1)
 
-    def marginal_log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return log p(z_d|y) of each latent d alone: (n, latent), (n,) -> (n, latent) nats."""
-        return -0.5 * (z * z + LOG_2PI)
-
     def sample(self, y: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         """Draw one z for each condition, its deviation times `temperature`: (n,) -> (n, latent)."""
         return temperature * torch.randn(len(y), self.latent, device=y.device)
-
-    def variance(self) -> torch.Tensor:
-        """Return the variance of each latent under p(z|y): (1, latent)."""
-        return torch.ones(1, self.latent)
 
 
 class ClassMixturePrior(nn.Module):
@@ -69,13 +61,6 @@ class ClassMixturePrior(nn.Module):
         own = joint.gather(1, y.view(-1, 1, 1).expand(len(z), 1, components)).squeeze(1)
         return own.logsumexp(1)
 
-    def marginal_log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return log p(z_d|y) of each latent d alone: (n, latent), (n,) -> (n, latent) nats."""
-        w = self.logits.log_softmax(1)[y][:, :, None]  # (n, components, 1)
-        mean, logvar = self.means[y], self.logvars.clamp(-8, 4)[y]
-        each = -0.5 * ((z[:, None] - mean) ** 2 * (-logvar).exp() + logvar + LOG_2PI)
-        return (w + each).logsumexp(1)
-
     def sample(self, y: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         """Draw one z for each label: y (n,) int64 -> (n, latent).
 
@@ -85,13 +70,6 @@ class ClassMixturePrior(nn.Module):
         k = torch.multinomial(self.logits.softmax(1)[y], 1).squeeze(1)  # (n,)
         scale = (0.5 * self.logvars.clamp(-8, 4)[y, k]).exp()
         return self.means[y, k] + temperature * scale * torch.randn_like(scale)
-
-    def variance(self) -> torch.Tensor:
-        """Return the variance of each latent under p(z|y): (classes, latent)."""
-        w = self.logits.softmax(1)[:, :, None]  # (classes, components, 1)
-        mean = (w * self.means).sum(1, keepdim=True)
-        spread = self.logvars.clamp(-8, 4).exp() + (self.means - mean) ** 2
-        return (w * spread).sum(1)
 
 
 class CouplingPrior(nn.Module):

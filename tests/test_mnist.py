@@ -1,6 +1,7 @@
 """Digits: the bundled ones, MNIST's files read and damaged, binarisation."""
 
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,20 @@ def test_bundled_digits_are_real_28x28_and_held_out(bundled):
     assert "not MNIST" in bundled.source
     seen = {image.numpy().tobytes() for image in bundled.train_images}
     assert not any(image.numpy().tobytes() in seen for image in bundled.test_images)
+
+
+def test_settings_are_chosen_on_the_last_training_digits(bundled, tmp_path):
+    """--validate logs -ELBO of digits it did not train on, once a setting, and writes no more."""
+    held = digit_data.hold_out(bundled)
+    assert torch.equal(held.train_images, bundled.train_images[:1250])
+    assert torch.equal(held.test_labels, bundled.train_labels[1250:]) and "1,250" not in held.source
+    arguments = ["--validate", "--smoke", "--threads", "1", "--out-dir", str(tmp_path)]
+    for latent in ("2", "3", "2"):
+        row = ex_1b.main([*arguments, "--latent", latent])
+    (path,) = [path for path in tmp_path.rglob("*.*") if path.is_file()]
+    tried = json.loads((tmp_path / "figures/ex_1b_choice.json").read_text())["tried"]
+    assert path.name == "ex_1b_choice.json" and [t["settings"]["latent"] for t in tried] == [3, 2]
+    assert row["test"]["images"] == 250 and row["train"]["images"] == 1250
 
 
 def test_files_are_read_as_they_are(small_mnist):

@@ -1,4 +1,4 @@
-"""The judge of exercise 1, a small CNN that reads digits: it measures generated ones.
+"""The classifier of exercise 1, a small CNN that reads digits: it measures generated ones.
 
 python -m common.digits.classifier    trains it on real MNIST -> checkpoints/judge.pt
 """
@@ -33,13 +33,13 @@ class Classifier(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Map images (n, 28, 28) in [0, 1] to features (n, 128) before the last activation."""
-        h = F.gelu(self.first(images[:, None]))  # (n, c, 14, 14)
-        h = F.gelu(self.second(h))  # (n, 2c, 7, 7)
-        return self.hidden(F.dropout(h.flatten(1), 0.3, self.training))
+        h = F.relu(self.first(images[:, None]))  # (n, c, 14, 14)
+        h = F.relu(self.second(h))  # (n, 2c, 7, 7)
+        return self.hidden(h.flatten(1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images (n, 28, 28) in [0, 1] to logits (n, 10)."""
-        return self.logits(F.dropout(F.gelu(self.features(images)), 0.3, self.training))
+        return self.logits(F.relu(self.features(images)))
 
 
 def train_classifier(images, labels, *, epochs, batch=256, seed=0, device="cpu") -> Classifier:
@@ -75,7 +75,7 @@ def predict(classifier: Classifier, images: torch.Tensor, batch: int = 1000):
     for part in images.split(batch):
         feature = classifier.features(digit_data.as_float(part).to(device))
         features.append(feature.cpu())
-        digits.append(classifier.logits(F.gelu(feature)).argmax(1).cpu())
+        digits.append(classifier.logits(F.relu(feature)).argmax(1).cpu())
     return torch.cat(digits), torch.cat(features)
 
 

@@ -8,17 +8,18 @@ from common.plots import DPI
 INK = 0.35  # grey above which a pixel belongs to the stroke
 
 
-def learning_curves(history, test, title):
-    """Draw -ELBO, its two terms over the steps, and the KL of each latent.
+def learning_curves(history, metrics, title):
+    """Draw -ELBO, its two terms over the steps, and what the bound loses.
 
-    history: {"step", "reconstruction", "kl"}, lists in nats per digit; test:
-    {"negative_elbo_nats", "kl_per_latent_nats"} of the test set.
+    history: {"step", "reconstruction", "kl"}, lists in nats per digit; metrics: "test" and
+    "test_nll" of `evaluation.measure`.
     """
     figure = Figure((13, 3.8), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, 3)
     steps = np.asarray(history["step"])
     total = np.add(history["reconstruction"], history["kl"])
     axes[0].plot(steps, total, "k-", label="training, as it went")
+    test, nll = metrics["test"], metrics["test_nll"]
     axes[0].axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="test, at the end")
     axes[0].set(ylabel="−ELBO [nats per digit]", ylim=(0.96 * total.min(), 1.35 * total.min()))
     axes[1].plot(steps, history["reconstruction"], "k-", label="reconstruction −log p(x|z,y)")
@@ -27,11 +28,29 @@ def learning_curves(history, test, title):
     for axis in axes[:2]:
         axis.set_xlabel("training step")
         axis.legend(frameon=False)
-    kl = np.sort(test["kl_per_latent_nats"])[::-1]
-    axes[2].bar(np.arange(1, len(kl) + 1), kl, color="0.4")
-    axes[2].set(xlabel="latent, sorted", ylabel="KL of its marginal [nats]")
+    names = ["−ELBO", "−ELBO, q refined\nfor each digit", "bound on\n−log p(x|y)"]
+    bounds = [nll[k] for k in ("negative_elbo_nats", "negative_elbo_refined_nats", "nll_nats")]
+    bars = axes[2].bar(names, bounds, color=["0.3", "0.55", "0.8"], width=0.6)
+    axes[2].bar_label(bars, fmt="%.2f")
+    axes[2].set(ylabel="[nats per test digit]", ylim=(bounds[2] - 4, bounds[0] + 1))
     figure.suptitle(title)
     return figure
+
+
+def of_training(history: dict, metrics: dict, examples: dict) -> dict:
+    """Return the figures of 1(b), {file name: figure}; see `evaluation.measure`, `examples`."""
+    source = f"training data: {metrics['source']}"
+    pairs = np.stack([examples["test"], examples["reconstructed"]])
+    title, labels = f"test digits and their reconstructions; {source}", ["test", "E[x|z,y]"]
+    rows, near = [f"y = {c}" for c in range(10)], metrics["nearest_training_digit"]
+    return {
+        "ex_1b": learning_curves(history, metrics, f"CVAE, {source}"),
+        "ex_1b_reconstructions": sheet(pairs, title, labels),
+        "ex_1b_samples": sheet(
+            examples["sampled"], f"generated: a row for each label y; {source}", rows
+        ),
+        "ex_1b_nearest": neighbours(examples["new"], examples["nearest"], near, source),
+    }
 
 
 def sheet(images, title, row_labels=None):

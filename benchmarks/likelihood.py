@@ -1,0 +1,46 @@
+"""The likelihood of digits: 5,000 samples of the encoder's q against a q refined for each digit.
+
+Each round takes the next 200 test digits, binarised once for all, so that the bounds are paired.
+The last one has as many samples of the refined q as the first has of the encoder's.  Writes
+figures/ex_1b_bounds.json besides.
+"""
+
+import time
+
+import torch
+
+from benchmarks import timing
+from common import cvae
+from common.digits import data as digit_data
+from common.digits import evaluation
+from common.digits import model as digit_model
+from common.runtime import results
+
+
+def measure(settings, device) -> dict:
+    """Return the row of speed; write the bounds on the same digits and their paired differences."""
+    many, few, n = (20, 10, 10) if settings.smoke else (5000, evaluation.NLL_SAMPLES, 200)
+    data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
+    model = digit_model.load(settings.out_dir, device)[0]
+    torch.manual_seed(settings.seed)
+    ratio, found = [], []
+    for first in range(0, n * settings.repeats, n):
+        y = data.test_labels[first : first + n].to(device)
+        x = digit_data.binarise(data.test_images[first : first + n].to(device)).flatten(1)
+        started = time.perf_counter()
+        log_w = [cvae.log_weights(model, x, y, many)]
+        between = time.perf_counter()
+        q = evaluation.refined(model, x, y)
+        log_w.append(cvae.log_weights(model, x, y, few, q))
+        ratio.append((between - started) / (time.perf_counter() - between))
+        log_w.append(cvae.log_weights(model, x, y, many, q))
+        found.append(torch.stack([cvae.importance_weighted_nll(w) for w in log_w]).cpu())
+    found, bounds = torch.cat(found, 1), {}
+    for name, samples, nll in zip(("encoder", "refined", "best"), (many, few, many), found):  # noqa: B905
+        bounds[name] = {"samples": samples, "nll_nats": nll.mean().item()}
+        bounds[name]["gain_nats"] = (found[0] - nll).mean().item()
+        bounds[name]["gain_standard_error_nats"] = evaluation.standard_error(found[0] - nll)
+    bounds |= {"source": data.source, "digits": found.shape[1]}
+    results.save_results(settings.out_dir, "ex_1b_bounds", bounds, {}, ["ex_1b"])
+    work = f"NLL of {found.shape[1]:,} digits, refined q, {few} samples"
+    return {"rows": [timing.row(work, f"{many:,} samples of the encoder's q", ratio, 8.0)]}
