@@ -11,7 +11,7 @@ sd(p): learned, a function of p alone (1 -> 16 -> 1).
 The prior p(z|p) is learned (--prior coupling, the default; see common/priors.py) or N(0, I)
 (--prior standard, the literal one).  The layers are in common/networks.py, put together in
 common/light_curves/model.py.  Needs nothing; takes a second.
-Expect: encoder 50,880 parameters, decoder 47,020 and 49 for sd(p).
+Expect: 50,880 and 47,069 parameters in encoder and decoder, 49 of them for sd(p).
 """
 
 from dataclasses import dataclass

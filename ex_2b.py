@@ -16,9 +16,8 @@ mean (and with them the generated curves), and trains the encoder and the now le
 tightest bound.  The terms of the bound are in common/cvae.py, the network and the whitened
 components that it is trained on in common/light_curves/model.py.
 Reads --data-dir (default data/, simulated when absent).
-Expect (seed 0, AMD EPYC, 1 threads, torch 2.13.0+cpu): 117 s of training, a minute of measuring;
-on held-out sources -ELBO -1519 nats a curve (three seeds -1490 +- 25), W1 0.020 (floor 0.006),
-C2ST 0.535 (floor 0.499).
+Expect (three training seeds, held-out sources): -ELBO -1490 +- 25 nats a curve, C2ST 0.535 +- 0.007
+(two true sets: 0.499); 117 s of training and a minute of measuring on one thread of an AMD EPYC.
 """
 
 from dataclasses import asdict, dataclass

@@ -9,7 +9,7 @@ generated set stand simulated light curves of the same p; the simulation takes a
 once (kept in --data-dir, default data/), and measuring their distances 20 seconds
 (--no-distances leaves them out).
 As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
-Expect: C2ST 0.52 (0.5 is perfect) at p = 0.3; at p = 0.01, outside the trained range, 0.87.
+Expect: C2ST 0.52 at p = 0.3, 0.87 at p = 0.01, outside the trained range (0.5 is perfect).
 """
 
 import sys

@@ -7,8 +7,7 @@ log power spectra.  Order: Spearman's rho of p along the first principal axis of
 log p predicted from the map by its 15 nearest neighbours (5-fold cross-validation), each beside
 the same with p shuffled.  Needs checkpoints/ex_2b.pt (shipped) and the light curves of --data-dir
 (default data/, simulated when absent).  Takes about a minute, most of it UMAP's and t-SNE's.
-Expect for spectra of generated curves: UMAP rho = 0.97, R^2 = 0.97; for the curves themselves
-rho = 0.15, R^2 = 0.47.
+Expect for spectra of generated curves, UMAP: rho = 0.97; for the curves themselves much less.
 """
 
 from dataclasses import dataclass

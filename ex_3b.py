@@ -9,6 +9,8 @@ a perfect model has: where the oracle fails, the protocol is to blame.
 The step is in common/langevin.py, the distances are in common/swiss_roll/evaluation.py.  Better
 samplers, and why the samples look as they do: `python -m benchmarks.protocol`.
 Needs checkpoints/ex_3a_*.pt (shipped).  About two minutes.
+Expect for cd, seeds 0-4, sliced W2 2.99 +- 0.13 at eps = 0.01; the true score reaches 2.84, two
+true sets 0.47.
 """
 
 import itertools

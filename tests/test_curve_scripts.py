@@ -1,8 +1,5 @@
 """ex_2a to ex_2d: what they promise, with the shipped checkpoint; bad input; the distances."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -72,41 +69,6 @@ def test_the_curves_asked_for_are_written(tmp_path):
 def test_far_outside_the_trained_range_there_is_a_warning(tmp_path):
     done = run_script([ROOT / "ex_2c.py", "--p", "0.01", "--out", "a.csv"], tmp_path)
     assert done.returncode == 0 and done.stderr.startswith("warning: p = 0.01 R_E")
-
-
-BAD = [
-    ["--p", "0"], ["--p", "-1"], ["--p", "nan"], ["--p", "inf"], ["--p", "small"], ["--p"],
-    ["--p", "1", "--n", "0"], ["--p", "1", "--out", "a.txt"], ["--out", "a.csv"],
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("arguments", BAD)
-def test_bad_input_takes_one_line_and_exit_status_2(arguments, tmp_path):
-    done = run_script([ROOT / "ex_2c.py", *arguments], tmp_path)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_checkpoint_of_another_exercise_is_refused(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    foreign = (ROOT / "checkpoints/judge.pt").read_bytes()
-    (tmp_path / "checkpoints/ex_2b.pt").write_bytes(foreign)
-    done = run_script([ROOT / "ex_2c.py", "--p", "1", "--out-dir", "."], tmp_path)
-    assert done.returncode == 2 and "python ex_2b.py" in done.stderr
-
-
-def test_only_the_projection_imports_umap():
-    code = "import sys, ex_2a, ex_2b, ex_2c, ex_2d; sys.exit('umap' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
-
-
-@pytest.mark.parametrize("script", ["import ex_1c as m; m.generate([2, 0])",
-                                    "import ex_2c as m; m.generate([0.3], 2)"])  # fmt: skip
-def test_drawing_loads_neither_torchs_compiler_nor_what_only_measuring_needs(script):
-    slow = "{'torch._dynamo', 'sympy', 'scipy', 'sklearn', 'numba', 'torchvision'}"
-    code = f"import sys; {script}; sys.exit(' '.join({slow} & set(sys.modules)) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_projections_do_not_depend_on_the_number_of_threads():

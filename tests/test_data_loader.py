@@ -128,13 +128,3 @@ def test_missing_and_binary_files_are_named(folder):
         data_loader.dataloader(folder)
     with pytest.raises(ValueError, match=r"labels\.dat: cannot be read"):
         data_loader.dataloader(folder / "nowhere")
-
-
-@pytest.mark.parametrize("decimals", [1, 6, 17])
-def test_the_numbers_are_those_of_float(tmp_path, decimals):
-    """All bits."""
-    rows = 10 ** np.random.default_rng(decimals).uniform(-4, 5, (40, 300))
-    lines = [[f"{value:.{decimals}f}" for value in row] for row in rows]
-    (tmp_path / "a.dat").write_text("\n".join(",".join(row) for row in lines))
-    found = data_loader.read_curves(tmp_path / "a.dat")
-    assert np.array_equal(found, [[float(word) for word in row] for row in lines])

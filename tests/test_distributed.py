@@ -112,13 +112,6 @@ def test_bad_input_is_said_once(tmp_path):
         assert done.returncode != 0 and len(lines) == 1, done.stderr
 
 
-def test_without_torchrun_there_is_one_process():
-    rows = torch.arange(6)
-    assert distributed.world_size() == 1 and distributed.is_main()
-    assert torch.equal(distributed.shard(rows)[0], rows)
-    assert torch.equal(distributed.all_reduce(rows), rows)
-
-
 def test_shares_of_a_batch_are_its_rows_in_order(monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: 3)
     shares = []

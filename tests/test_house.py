@@ -108,10 +108,15 @@ def test_the_map_of_a_package_names_what_is_there(package):
     assert described(text) == there
 
 
-@pytest.mark.parametrize("package", ["common", *(f"common.{s}" for s in (*SUBJECTS, "runtime"))])
-def test_importing_a_package_loads_nothing_slow(package):
-    slow = "{'scipy', 'sklearn', 'numba', 'umap', 'torchvision', 'matplotlib'}"
-    code = f"import sys, {package}; sys.exit(' '.join({slow} & set(sys.modules)) or 0)"
+SLOW = {"scipy", "sklearn", "numba", "umap", "torchvision", "torch._dynamo", "sympy"}
+QUICK = {f"import {package}": SLOW | {"matplotlib"}
+         for package in ("common", *(f"common.{s}" for s in (*SUBJECTS, "runtime")))}  # fmt: skip
+QUICK |= {"import ex_1c as m; m.generate([2, 0])": SLOW, "import ex_2a, ex_2b, ex_2c": {"umap"}}
+
+
+@pytest.mark.parametrize("code", [*QUICK, "import ex_2c as m; m.generate([0.3], 2)"])
+def test_neither_importing_a_package_nor_drawing_loads_anything_slow(code):
+    code += f"; import sys; sys.exit(' '.join({QUICK.get(code, SLOW)} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
