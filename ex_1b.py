@@ -46,12 +46,7 @@ class Settings(Training):
     learning_rate: float = option(6e-3, "peak of the warm-up-cosine schedule", minimum=0.0)
     weight_decay: float = option(0.1, "of the networks, decoupled (AdamW)", minimum=0.0)
     shifted: float = option(0.5, "share of batches moved by a pixel", minimum=0.0, maximum=1.0)
-    nll_samples: int = option(
-        evaluation.NLL_SAMPLES, "samples a digit", minimum=2, maximum=10**6, smoke=10, trains=False
-    )
-    nll_digits: int = option(
-        10_000, "test digits whose NLL is bounded", minimum=1, smoke=200, trains=False
-    )
+    nll_digits: int = option(10_000, "test digits in NLL", minimum=1, smoke=200, trains=False)
     validate: bool = option(False, "hold out 10,000 training digits; log their -ELBO, no more")
 
 

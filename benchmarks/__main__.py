@@ -13,8 +13,8 @@ import importlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import report
-from common.runtime import script
+from benchmarks import timing
+from common.runtime import results, script
 from common.runtime.device import available_cores, hardware
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse
@@ -42,10 +42,10 @@ def compare(name: str, settings) -> dict:
     entry = importlib.import_module(f"benchmarks.{name}").measure(settings, device)
     entry |= {"hardware": hardware(device), "smoke": settings.smoke}
     entry["cores"] = available_cores()
-    folder = Path(settings.out_dir) / "benchmarks"
-    report.merge(folder / "results.json", name, entry)
-    print(*report.table({name: entry}), sep="\n", flush=True)
-    print(f"{folder / 'results.json'}: {name}; {entry['hardware']}", flush=True)
+    path = Path(settings.out_dir) / "benchmarks/results.json"
+    results.save_json(path, results.read_json(path) | {name: entry})
+    print(*timing.table({name: entry}), sep="\n", flush=True)
+    print(f"{path}: {name}; {entry['hardware']}", flush=True)
     return entry
 
 

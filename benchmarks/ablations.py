@@ -60,10 +60,7 @@ def course(train: dict, settings, device):
 
 
 def main(argv=None) -> dict:
-    """Measure -ELBO and distances from held-out curves of the rows that the JSON lacks; return all.
-
-    Each row is written as soon as it is measured.
-    """
+    """Measure the rows that the JSON lacks, write each at once; return the table."""
     settings = parse(Common, __doc__, argv)
     script.start(settings)
     path = Path(settings.out_dir) / "figures/ex_2b_ablation.json"
@@ -90,10 +87,7 @@ def main(argv=None) -> dict:
 
 
 def measured(data, folder, wanted, settings, extra) -> dict:
-    """Train with the settings `wanted` on the curves of `data`; return the row.
-
-    extra: "course", its loss; "wide", two more sources in the training set.
-    """
+    """Train as `wanted`, with the loss of the "course" or "wide", on two sources more; measure."""
     n, simulated = max(map(len, data.test.values())), simulation.default(settings)
     train, sizes = data.train, dict(data.test)
     if "wide" in extra:

@@ -6,15 +6,20 @@ the gradient of the energy -f by autograd; `LogDensity.score` has it written out
 
 import torch
 
-from benchmarks.timing import alternate, need, ratios, row
+from benchmarks.timing import alternate, ratios, row
 from common import ebm, langevin
+from common.runtime.errors import InputError
 
 EPS = 0.01
 
 
 def peer(model, device):
     """Return torchebm's sampler of exp(f): a function (x, steps, generator) -> x."""
-    core, samplers = need("torchebm.core"), need("torchebm.samplers")
+    try:
+        from torchebm import core, samplers
+    except ImportError as error:
+        hint = "pip install -r requirements-bench.txt"
+        raise InputError(f"torchebm is missing: {hint}") from error
 
     class Minus(core.BaseModel):
         """The energy -f."""

@@ -30,16 +30,17 @@ def measure(settings, device) -> dict:
         started = time.perf_counter()
         log_w = [cvae.log_weights(model, x, y, many)]
         between = time.perf_counter()
-        q = evaluation.refined(model, x, y)
+        q = cvae.refine_posterior(model, x, y)
         log_w.append(cvae.log_weights(model, x, y, few, q))
         ratio.append((between - started) / (time.perf_counter() - between))
         log_w.append(cvae.log_weights(model, x, y, many, q))
         found.append(torch.stack([cvae.importance_weighted_nll(w) for w in log_w]).cpu())
     found, bounds = torch.cat(found, 1), {}
-    for name, samples, nll in zip(("encoder", "refined", "best"), (many, few, many), found):  # noqa: B905
-        bounds[name] = {"samples": samples, "nll_nats": nll.mean().item()}
-        bounds[name]["gain_nats"] = (found[0] - nll).mean().item()
-        bounds[name]["gain_standard_error_nats"] = evaluation.standard_error(found[0] - nll)
+    for k, name in enumerate(("encoder", "refined", "best")):
+        bounds[name] = {"samples": (many, few, many)[k], "nll_nats": found[k].mean().item()}
+        gain = found[0] - found[k]
+        error = evaluation.standard_error(gain)
+        bounds[name] |= {"gain_nats": gain.mean().item(), "gain_standard_error_nats": error}
     bounds |= {"source": data.source, "digits": found.shape[1]}
     results.save_results(settings.out_dir, "ex_1b_bounds", bounds, {}, ["ex_1b"])
     work = f"NLL of {found.shape[1]:,} digits, refined q, {few} samples"

@@ -1,10 +1,7 @@
 """Time things by turns, so that whatever slows the machine slows all of them."""
 
-import importlib
 import statistics
 import time
-
-from common.runtime.errors import InputError
 
 
 def alternate(sides: dict, repeats: int) -> dict:
@@ -44,10 +41,12 @@ def ratios(slow, fast) -> list:
     return [a / b for a, b in zip(slow, fast, strict=True)]
 
 
-def need(module: str):
-    """Import a package that only a comparison needs; raise InputError saying how to install it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        name = module.split(".")[0]
-        raise InputError(f"{name} is missing: pip install -r requirements-bench.txt") from error
+def table(everything: dict) -> list[str]:
+    """Return the rows of the table in benchmarks/README.md: work, against, measured, aim."""
+    rows = []
+    for row in (row for name in sorted(everything) for row in everything[name]["rows"]):
+        value, sign = row["value"], "≥" if row["at_least"] else "≤"
+        aim = "–" if row["target"] is None else f"{sign} {row['target']:g}"
+        many = f"{value['median']:.3g} {row['unit']} ({value['min']:.3g}–{value['max']:.3g})"
+        rows.append(f"| {row['work']} | {row['against']} | {many} | {aim} |")
+    return rows

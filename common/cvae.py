@@ -93,7 +93,8 @@ def refine_posterior(model, x, y, steps=50, draws=4, rate=0.05, log_likelihood=N
     """
     with torch.no_grad():
         posterior = [t.clone().requires_grad_() for t in model.encode(x, y)]
-    optimizer = torch.optim.Adam(posterior, rate, betas=(0.8, 0.95))
+    optimizer, kept = torch.optim.Adam(posterior, rate, betas=(0.8, 0.95)), model.bfloat16
+    model.bfloat16 = True  # where it is fast: any q gives a bound
     many_x, many_y = x.repeat(draws, 1), y.repeat(draws)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
@@ -103,6 +104,7 @@ def refine_posterior(model, x, y, steps=50, draws=4, rate=0.05, log_likelihood=N
         for parameter, gradient in zip(posterior, gradients, strict=True):
             parameter.grad = gradient
         optimizer.step()
+    model.bfloat16 = kept
     return tuple(t.detach() for t in posterior)
 
 

@@ -42,14 +42,12 @@ class ClassMixturePrior(nn.Module):
         self.logits = nn.Parameter(torch.zeros(classes, components))
 
     def log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return log p(z|y): z (n, latent), y (n,) int64, or (1,) for all z -> (n,) nats.
+        """Return log p(z|y): z (n, latent), y (n,) int64 -> (n,) nats.
 
         The exponents -(z - m)^2 / 2 s^2 of all classes and components are one matrix product in
         (z^2, z); that is several times faster than (n, components, latent) differences.
         """
         means, logvars, weights = self.means, self.logvars.clamp(-8, 4), self.logits.log_softmax(1)
-        if len(y) == 1:  # no other class is needed
-            means, logvars, weights, y = means[y], logvars[y], weights[y], torch.zeros_like(y)
         classes, components, latent = means.shape
         precision = (-logvars).exp()
         quadratic = torch.cat([-0.5 * precision, means * precision], 2)
@@ -104,8 +102,8 @@ class CouplingPrior(nn.Module):
         return s.tanh(), t
 
     def to_base(self, z: torch.Tensor, y: torch.Tensor):
-        """Return (u, log |det du/dz|): z (n, latent), y (n,) or (1,) -> (n, latent), (n,)."""
-        log_y = self._log(y).expand(len(z), 1)
+        """Return (u, log |det du/dz|): z (n, latent), y (n,) -> (n, latent), (n,)."""
+        log_y = self._log(y)
         shift, scale = self.affine(log_y).chunk(2, 1)
         c = self.embedding(log_y)  # (n, 8)
         z, log_det = (z - shift) * (-scale).exp(), -scale.sum(1)
@@ -117,7 +115,7 @@ class CouplingPrior(nn.Module):
         return z, log_det
 
     def from_base(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Invert `to_base`: u (n, latent), y (n,), not (1,) -> z (n, latent)."""
+        """Invert `to_base`: u (n, latent), y (n,) -> z (n, latent)."""
         log_y = self._log(y)
         shift, scale = self.affine(log_y).chunk(2, 1)
         c = self.embedding(log_y)  # (n, 8)
@@ -129,7 +127,7 @@ class CouplingPrior(nn.Module):
         return u * scale.exp() + shift
 
     def log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return log p(z|y): z (n, latent), y (n,) > 0, or (1,) for all z -> (n,) nats."""
+        """Return log p(z|y): z (n, latent), y (n,) > 0 -> (n,) nats."""
         u, log_det = self.to_base(z, y)
         return self.base.log_prob(u, torch.zeros_like(y, dtype=torch.int64)) + log_det
 

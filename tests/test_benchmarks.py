@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import ROOT, run_script
 
-from benchmarks import chains, epoch, magnification, report, scaling, timing
+from benchmarks import chains, epoch, magnification, scaling, timing
 from benchmarks.__main__ import NAMES
 from common import ebm
 from common.digits import data as digit_data
@@ -63,15 +63,6 @@ def test_turns_alternate_and_ratios_are_taken_round_by_round():
     assert "".join(order) == "ab" + "abbaab" and len(seconds["a"]) == 3
     assert timing.ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
     assert timing.spread([3, 1, 2]) == {"median": 2, "min": 1, "max": 3, "repeats": 3}
-
-
-def test_results_are_merged(tmp_path):
-    path = tmp_path / "results.json"
-    row = timing.row("a", "b", [2.0], 1.0)
-    report.merge(path, "one", {"rows": [row]})
-    everything = report.merge(path, "two", {"rows": [row | {"at_least": False}]})
-    assert set(everything) == set(json.loads(path.read_text())) == {"one", "two"}
-    assert len(report.table(everything)) == 2
 
 
 def test_torchebm_does_the_same_steps():

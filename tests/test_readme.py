@@ -8,7 +8,7 @@ import pypdf
 import pytest
 from conftest import ROOT, run_script
 
-from benchmarks import report
+from benchmarks import timing
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FOUND = re.findall(r"^(?:\$ )?(python [^#\n]+)|`(python (?:-m )?[^`]+)`", README, re.MULTILINE)
@@ -139,6 +139,6 @@ def test_pages_of_the_pdf_hold_the_exercises():
 
 def test_the_table_of_speed_is_what_was_measured():
     text = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8").splitlines()
-    rows = report.table(json.loads((ROOT / "benchmarks/results.json").read_text()))
+    rows = timing.table(json.loads((ROOT / "benchmarks/results.json").read_text()))
     assert rows and set(rows) <= set(text)
     assert sum(line.startswith("| ") for line in text) == len(rows) + 1  # the header

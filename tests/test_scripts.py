@@ -105,25 +105,19 @@ def test_lint(command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-BAD = {
-    "ex_2c.py": [
-        ["--p", "0"], ["--p", "-1"], ["--p", "nan"], ["--p", "inf"], ["--p", "small"], ["--p"],
-        ["--p", "1", "--n", "0"], ["--p", "1", "--out", "a.txt"], ["--out", "a.csv"],
-    ],
-    "ex_3b.py": [
-        *[["--eps", eps] for eps in ("0", "-0.1", "x", "nan", "inf", "1e30", "101")],
-        ["--steps", "0"], ["--chains", "1"],
-    ],
-    "ex_3a.py": [
-        ["--method", "magic"], ["--step-size", "-1"], ["--noise", "nan"], ["--steps", "-1"],
-        ["--method", "nce", "--step-size", "0.1"],
-    ],
+BAD = {  # arguments that each script refuses
+    "ex_2c.py": ["--p 0", "--p -1", "--p nan", "--p inf", "--p small", "--p", "--p 1 --n 0",
+                 "--p 1 --out a.txt", "--out a.csv"],
+    "ex_3b.py": [*(f"--eps {eps}" for eps in ("0", "-0.1", "x", "nan", "inf", "1e30", "101")),
+                 "--steps 0", "--chains 1"],
+    "ex_3a.py": ["--method magic", "--step-size -1", "--noise nan", "--steps -1",
+                 "--method nce --step-size 0.1"],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("script", "arguments"), [(s, a) for s in BAD for a in BAD[s]])
 def test_bad_input_takes_one_line_and_exit_status_2(script, arguments, tmp_path):
-    done = run_script([ROOT / script, *arguments], tmp_path)
+    done = run_script([ROOT / script, *arguments.split()], tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert list(tmp_path.iterdir()) == []
 

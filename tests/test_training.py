@@ -59,11 +59,6 @@ def test_a_killed_run_resumes_from_its_last_periodic_save(tmp_path):
     assert_same_run(whole, fit(tmp_path / "b.pt", 200, resume=True))
 
 
-def test_another_seed_gives_other_weights(tmp_path):
-    first, second = fit(None, 5), fit(None, 5, seed=1)
-    assert not torch.equal(first[0]["weight"], second[0]["weight"])
-
-
 def test_resume_refuses_another_training_and_nothing(tmp_path):
     with pytest.raises(InputError, match="no checkpoint"):
         fit(tmp_path / "a.pt", 5, resume=True)

@@ -60,9 +60,9 @@ def load(data_dir: str = "", limit: int | None = None) -> Digits:
 
 
 def hold_out(data: Digits, share: int = 6) -> Digits:
-    """Return `data` whose test digits are the last 1 / `share` of its training digits.
+    """Return `data` with the last 1 / `share` of its training digits as test digits.
 
-    Settings are chosen on them: 10,000 of MNIST's 60,000; the real test digits are not looked at.
+    Settings are chosen on these, of MNIST 10,000; the real test digits are not looked at.
     """
     kept = len(data.train_images) - len(data.train_images) // share
     images, labels = data.train_images, data.train_labels

@@ -1,4 +1,4 @@
-"""What a digit model is worth: bounds on its likelihood, its latents, and samples."""
+"""What a digit model is worth: bounds on its likelihood, and its samples."""
 
 import math
 
@@ -39,42 +39,11 @@ def elbo(model, images, labels, draws: int = 3, seed: int = 0, batch: int = 1000
     }
 
 
-@torch.no_grad()
-def active_units(model, images, labels, seed: int = 0) -> dict:
-    """Count the latents whose posterior mean varies over the digits by more than 0.01.
-
-    (Burda et al. 2016, section 5.2.)  images (n, 28, 28) uint8, labels (n,).
-    """
-    torch.manual_seed(step_seed(seed, -2))
-    device = next(model.parameters()).device
-    x = digit_data.binarise(images.to(device)).flatten(1)
-    mu = torch.cat(
-        [
-            model.encode(*some)[0]
-            for some in zip(x.split(1000), labels.to(device).split(1000), strict=True)
-        ]
-    )
-    return {"active_units": int((mu.var(0) > 0.01).sum()), "latents": mu.shape[1]}
-
-
 def both_elbos(model, data: digit_data.Digits, seed: int) -> dict:
     """Return {"test": ..., "train": ...}: `elbo` of the test and of 10,000 training digits."""
-    train = (data.train_images[:10_000], data.train_labels[:10_000])
-    return {
-        "test": elbo(model, data.test_images, data.test_labels, seed=seed),
-        "train": elbo(model, *train, seed=seed),
-    }
-
-
-def refined(model, x, y):
-    """Return (mu, logvar) of the q that is refined for each x; products in bfloat16 where fast.
-
-    Any q gives a bound, which is itself computed in float32.
-    """
-    rounded, model.bfloat16 = model.bfloat16, True
-    posterior = cvae.refine_posterior(model, x, y)
-    model.bfloat16 = rounded
-    return posterior
+    some = {"test": (data.test_images, data.test_labels)}
+    some["train"] = (data.train_images[:10_000], data.train_labels[:10_000])
+    return {name: elbo(model, *part, seed=seed) for name, part in some.items()}
 
 
 def nll(model, images, labels, samples: int, seed: int = 0, batch: int = 250) -> dict:
@@ -91,7 +60,7 @@ def nll(model, images, labels, samples: int, seed: int = 0, batch: int = 250) ->
         x = digit_data.binarise(images[first : first + batch].to(device)).flatten(1)
         y = labels[first : first + batch].to(device)
         elbo = cvae.log_weights(model, x, y, 20).mean(0)
-        log_w = cvae.log_weights(model, x, y, samples, refined(model, x, y))
+        log_w = cvae.log_weights(model, x, y, samples, cvae.refine_posterior(model, x, y))
         halves = [cvae.importance_weighted_nll(half) for half in log_w.tensor_split(2)]
         whole = cvae.importance_weighted_nll(log_w)
         found.append(torch.stack([-elbo, -log_w.mean(0), whole, sum(halves) / 2 - whole]).cpu())
@@ -117,11 +86,9 @@ def standard_error(values: torch.Tensor) -> float:
 def sample_quality(model, classifier, data, seed: int = 0) -> dict:
     """Compare generated digits, one for each test label, with the test digits of `data`.
 
-    agreement: share that `classifier` reads as the label asked for; fd: Frechet distance of its
-    features (Heusel et al. 2017, eq. 6).
-
-    agreement_real is the classifier's own accuracy on the test digits, fd_floor the distance
-    between as many training digits and the test digits.
+    agreement: share that `classifier` reads as the label asked for (of test digits:
+    agreement_real); fd: Frechet distance of its features (Heusel et al. 2017, eq. 6; of as many
+    training digits: fd_floor).
     """
     torch.manual_seed(step_seed(seed, -4))
     generated = digit_model.draw(model, data.test_labels)
@@ -140,8 +107,7 @@ def sample_quality(model, classifier, data, seed: int = 0) -> dict:
 def classification_accuracy_score(model, data, recipe: dict, seed: int = 0) -> dict:
     """Train a fresh classifier on generated digits, one for each training label; test on real ones.
 
-    recipe: the epochs and the batch by which the classifier was made from the real digits.
-    (Ravuri & Vinyals 2019, Classification Accuracy Score.)
+    recipe: epochs and batch of the real digits' classifier.  (Ravuri & Vinyals 2019.)
     """
     torch.manual_seed(step_seed(seed, -6))
     device = next(model.parameters()).device
@@ -172,8 +138,8 @@ def reconstruct(model, images, labels) -> torch.Tensor:
 def memorisation(model, data: digit_data.Digits, count: int = 1000, seed: int = 0) -> dict:
     """Compare the distance to the nearest training digit: generated, reconstructed, real test ones.
 
-    A model that had stored its training set would lie much nearer than new real digits do.
-    Generated and reconstructed digits are both smooth means, hence the comparison of these two.
+    Generated and reconstructed digits are both smooth means: a model that had stored its training
+    set would generate digits that lie much nearer.
     """
     torch.manual_seed(step_seed(seed, -5))
     images, labels = data.test_images[:count], data.test_labels[:count]
@@ -190,14 +156,14 @@ def examples(model, data: digit_data.Digits, seed: int = 0) -> dict:
     """Return what the pictures show, {name: (..., 28, 28) in [0, 1]}.
 
     test, reconstructed: the first test digit of each class; sampled: ten of each class; new,
-    nearest: two of each class, and the training digit nearest to each.
+    nearest: two of each of them, and the training digits nearest to them.
     """
     torch.manual_seed(seed)
     labels = torch.arange(digit_model.CLASSES)
     first = torch.stack([(data.test_labels == c).nonzero()[0, 0] for c in labels])
     real = data.test_images[first]
     sampled = digit_model.draw(model, labels.repeat_interleave(10)).view(10, 10, 28, 28)
-    new = digit_model.draw(model, labels.repeat(2))
+    new = sampled[:, :2].transpose(0, 1).flatten(0, 1)
     found = data.train_images[nearest(new, data.train_images)[1]]
     rebuilt = reconstruct(model, real, data.test_labels[first])
     pictures = {"test": digit_data.as_float(real), "reconstructed": rebuilt, "sampled": sampled}
@@ -207,18 +173,17 @@ def examples(model, data: digit_data.Digits, seed: int = 0) -> dict:
 def measure(model, data: digit_data.Digits, classifier, recipe: dict, settings) -> dict:
     """Return every number of exercise 1(b): likelihood, latents, samples, memorisation.
 
-    classifier, recipe: what `classifier.for_digits` returned.  settings: has seed,
-    nll_samples and nll_digits.
+    classifier, recipe: what `classifier.for_digits` returned.  settings: has seed and
+    nll_digits.
     """
     seed, test = settings.seed, (data.test_images, data.test_labels)
     bounds, some = both_elbos(model, data, seed), [t[: settings.nll_digits] for t in test]
     print(f"test -ELBO {bounds['test']['negative_elbo_nats']:.2f} nats", flush=True)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "test": bounds["test"] | active_units(model, *test, seed=seed),
-        "train": bounds["train"],
+        **bounds,
         "sample_quality": sample_quality(model, classifier, data, seed)
         | classification_accuracy_score(model, data, recipe, seed),
         "nearest_training_digit": memorisation(model, data, seed=seed),
-        "test_nll": nll(model, *some, settings.nll_samples, seed),
+        "test_nll": nll(model, *some, NLL_SAMPLES, seed),
     }

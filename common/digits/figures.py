@@ -41,14 +41,13 @@ def of_training(history: dict, metrics: dict, examples: dict) -> dict:
     """Return the figures of 1(b), {file name: figure}; see `evaluation.measure`, `examples`."""
     source = f"training data: {metrics['source']}"
     pairs = np.stack([examples["test"], examples["reconstructed"]])
-    title, labels = f"test digits and their reconstructions; {source}", ["test", "E[x|z,y]"]
+    title = f"test digits and their reconstructions; {source}"
     rows, near = [f"y = {c}" for c in range(10)], metrics["nearest_training_digit"]
+    samples = sheet(examples["sampled"], f"generated: a row for each label y; {source}", rows)
     return {
         "ex_1b": learning_curves(history, metrics, f"CVAE, {source}"),
-        "ex_1b_reconstructions": sheet(pairs, title, labels),
-        "ex_1b_samples": sheet(
-            examples["sampled"], f"generated: a row for each label y; {source}", rows
-        ),
+        "ex_1b_reconstructions": sheet(pairs, title, ["test", "E[x|z,y]"]),
+        "ex_1b_samples": samples,
         "ex_1b_nearest": neighbours(examples["new"], examples["nearest"], near, source),
     }
 
