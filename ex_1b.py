@@ -43,7 +43,7 @@ class Settings(Training):
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", minimum=0.0)
     epochs: int = option(40, "passes over the digits", minimum=1, maximum=10**6, smoke=1)
     batch: int = option(256, "digits a step", minimum=1, maximum=10**6, smoke=100)
-    learning_rate: float = option(6e-3, "peak of the warm-up-cosine schedule", minimum=0.0)
+    learning_rate: float = option(4e-3, "peak of the warm-up-cosine schedule", minimum=0.0)
     weight_decay: float = option(0.1, "of the networks, decoupled (AdamW)", minimum=0.0)
     shifted: float = option(0.5, "share of batches moved by a pixel", minimum=0.0, maximum=1.0)
     nll_digits: int = option(10_000, "test digits in NLL", minimum=1, smoke=200, trains=False)

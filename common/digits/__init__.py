@@ -3,6 +3,6 @@
 data         MNIST, or the digits that scikit-learn carries
 model        build, load and sample the conditional VAE
 classifier   a small CNN that reads digits
-evaluation   bounds on the likelihood, use of the latents, quality of samples
+evaluation   bounds on the likelihood, quality of samples
 figures      arrays in, figures out
 """
