@@ -60,10 +60,7 @@ def load(data_dir: str = "", limit: int | None = None) -> Digits:
 
 
 def hold_out(data: Digits, share: int = 6) -> Digits:
-    """Return `data` with the last 1 / `share` of its training digits as test digits.
-
-    Settings are chosen on these, of MNIST 10,000; the real test digits are not looked at.
-    """
+    """Return `data` with the last 1 / `share` of its training digits as test digits."""
     kept = len(data.train_images) - len(data.train_images) // share
     images, labels = data.train_images, data.train_labels
     source = f"{data.source}, without the last {len(images) - kept:,} training digits"
