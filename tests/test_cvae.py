@@ -4,14 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import (
-    Bernoulli,
-    Categorical,
-    Independent,
-    MixtureSameFamily,
-    MultivariateNormal,
-    Normal,
-)  # fmt: skip
+from torch.distributions import Bernoulli, Categorical, Independent, MixtureSameFamily, Normal
 from torch.distributions.kl import kl_divergence
 
 from common import cvae, priors
@@ -44,6 +37,13 @@ def test_gaussian_terms_equal_torch_distributions():
     torch.testing.assert_close(
         priors.StandardPrior(6).log_prob(z, torch.zeros(50)), standard.log_prob(z)
     )
+
+
+def test_bernoulli_term_equals_torch_distributions():
+    x, _ = some_digits()
+    logits = 20 * torch.randn(len(x), 784)
+    expected = Bernoulli(logits=logits).log_prob(x).sum(1)
+    torch.testing.assert_close(cvae.bernoulli_log_likelihood(x, logits), expected)
 
 
 def random_mixture(components=5, latent=3):
@@ -170,7 +170,8 @@ def linear_gaussian(w):
         lambda x, c: torch.ones(len(x), 2 * latent), lambda z, c: z @ w.T,
         priors.StandardPrior(latent), lambda y: y,
     )  # fmt: skip
-    law = MultivariateNormal(torch.zeros(len(w)), w @ w.T + 0.25 * torch.eye(len(w)))
+    covariance = w @ w.T + 0.25 * torch.eye(len(w))
+    law = torch.distributions.MultivariateNormal(torch.zeros(len(w)), covariance)
     x = law.sample((n,))
     return x, law.log_prob(x), model, lambda x, mean: Normal(mean, 0.5).log_prob(x).sum(1)
 

@@ -111,7 +111,10 @@ def test_the_map_of_a_package_names_what_is_there(package):
 SLOW = {"scipy", "sklearn", "numba", "umap", "torchvision", "torch._dynamo", "sympy"}
 QUICK = {f"import {package}": SLOW | {"matplotlib"}
          for package in ("common", *(f"common.{s}" for s in (*SUBJECTS, "runtime")))}  # fmt: skip
-QUICK |= {"import ex_1c as m; m.generate([2, 0])": SLOW, "import ex_2a, ex_2b, ex_2c": {"umap"}}
+QUICK |= {
+    "import ex_1c as m; m.generate([2, 0])": SLOW,
+    "import ex_2a, ex_2b, ex_2c, ex_2d": {"umap"},
+}
 
 
 @pytest.mark.parametrize("code", [*QUICK, "import ex_2c as m; m.generate([0.3], 2)"])
