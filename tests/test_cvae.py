@@ -160,10 +160,7 @@ def test_more_samples_than_rows_are_the_same_bound():
 
 
 def linear_gaussian(w):
-    """Return x ~ p, log p(x), a model whose encoder knows nothing, its log p(x|z), 200 x.
-
-    p(z) = N(0, I), p(x|z) = N(w z, 0.25 I), so that p(x) = N(0, w w^T + 0.25 I).
-    """
+    """Return x ~ N(0, w w^T + I / 4), log p(x), a model p(x|z) = N(w z, I / 4), its log p(x|z)."""
     torch.manual_seed(0)
     latent, n = w.shape[1], 200
     model = cvae.CVAE(
