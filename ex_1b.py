@@ -37,6 +37,7 @@ class Settings(Training):
 
     network: str = option("patch", "convolutions on patches, or dense", choices=["patch", "dense"])
     prior: str = option("mixture", "p(z|y)", choices=["mixture", "gaussian", "standard"])
+    covariance: str = option("diagonal", "of q(z|x,y)", choices=["diagonal", "full"])
     width: int = option(256, "units of the dense layers", minimum=1, maximum=4096, smoke=32)
     channels: int = option(48, "channels of the convolutions", minimum=1, maximum=512, smoke=8)
     latent: int = option(24, "dimensions of z", minimum=1, maximum=1024, smoke=4)
@@ -52,7 +53,10 @@ class Settings(Training):
 
 
 def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
-    """Train p(x|y) on the training digits of `data`; return the model and its history (nats)."""
+    """Train p(x|y) on the training digits of `data`; return the model and its history (nats).
+
+    With `validate` it has "epochs": -ELBO of digits held out and trained on, after each epoch.
+    """
     model = digit_model.build(**digit_model.architecture(settings)).to(device)
     model.bfloat16 = bfloat16  # products only, where the hardware is fast; losses in float32
     images, labels = data.train_images.to(device), data.train_labels.to(device)
@@ -63,6 +67,18 @@ def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
     if rest := [*model.prior.parameters()]:
         groups.append({"params": rest, "lr": 5 * rate, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+    if settings.covariance == "full":
+        training.clip_to_running_norm(optimizer)  # a step may be wild while T is small
+
+    epochs = []
+
+    def note_epoch(optimizer, *_):
+        step = int(next(iter(optimizer.state.values()))["step"])
+        if settings.validate and step % (steps // settings.epochs) == 0:
+            bounds = evaluation.both_elbos(model, data, settings.seed, images=2000, draws=1)
+            epochs.append([bound["negative_elbo_nats"] for bound in bounds.values()])
+
+    optimizer.register_step_post_hook(note_epoch)
 
     def loss_terms(step):
         index = training.batch_indices(len(images), settings.batch, step, settings.seed)
@@ -81,6 +97,7 @@ def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
         model, loss_terms, optimizer, steps=steps, seed=settings.seed, state=state, ddp=True
     )
     model.bfloat16 = False  # what is measured is measured in float32
+    history |= {"epochs": epochs} if settings.validate else {}
     return checkpoints.round_to_fp16(model).eval(), history
 
 
@@ -90,7 +107,7 @@ def validate(model, data: digit_data.Digits, history: dict, settings) -> dict:
     row = {"settings": results.to_json(resume_key(settings)), "source": data.source}
     tried = [t for t in results.read_json(path).get("tried", []) if not row.items() <= t.items()]
     row |= {"hardware": history["hardware"], "training_seconds": history["seconds"]}
-    row |= evaluation.both_elbos(model, data, settings.seed)
+    row |= evaluation.both_elbos(model, data, settings.seed) | {"epochs": history["epochs"]}
     print(results.save_json(path, {"tried": [*tried, row]}))
     print(f"-ELBO {row['test']['negative_elbo_nats']:.2f} nats; {data.source}")
     return row

@@ -1,7 +1,7 @@
 """Exercise 1(c): turn a number such as 2023 into a picture, and labels into images.
 
     python ex_1c.py 2023                  -> figures/ex_1c_2023.png
-    python ex_1c.py 007 42 --white        -> one picture for each number, black on white
+    python ex_1c.py 007 42                -> one picture for each number
     python ex_1c.py --examples            -> figures/ex_1c.png, .json: [0, 2], and all ten digits
 
 Needs checkpoints/ex_1b.pt (shipped; --examples also judge.pt), not MNIST.  Every digit is drawn
@@ -35,7 +35,6 @@ class Settings(Common):
     out: str = option("", "picture to write (.png, .pdf, .svg); all numbers in one, a row each")
     samples: int = option(1, "versions of each number, a row each", minimum=1, maximum=1000)
     temperature: float = option(1.0, "spread of z; 1 is p(z|y)", minimum=0.0, maximum=10.0)
-    white: bool = option(False, "black digits on white instead of white on black")
     examples: bool = option(False, "write the labelled sheet: [0, 2], and all ten digits")
 
 
@@ -74,8 +73,10 @@ def examples(settings, device) -> dict:
     reader, _ = classifier.load(settings.out_dir)
     source = digit_model.load(settings.out_dir)[1]["source"]
     read = classifier.predict(reader, torch.tensor(images))[0].tolist()
+    for name, row in (("asked for", labels), ("read as", read)):
+        print(f"{name:9}", *row)
     metrics = {"labels": labels, "read_by_classifier": read, "source": source}
-    sheet = figures.labelled(images, labels, f"Generated digits; training data: {source}")
+    sheet = figures.labelled(images, labels, f"generated digits, training data: {source}")
     metrics["seed"] = settings.seed
     return results.save_results(settings.out_dir, "ex_1c", metrics, {"ex_1c": sheet}, ["ex_1b"])
 
@@ -93,7 +94,7 @@ def main(argv=None) -> dict:
     for number, row in rows_of(settings, device):  # a file name has at most 255 bytes
         path = Path(settings.out or folder / f"ex_1c_{number[:200]}.png")
         stacks.setdefault(path, []).append(row)
-    pictures = {path: figures.picture(rows, settings.white) for path, rows in stacks.items()}
+    pictures = {path: figures.picture(rows) for path, rows in stacks.items()}
     for path, figure in pictures.items():
         print(results.save_figure(path, figure))
     metrics = examples(settings, device) if settings.examples else {}

@@ -50,7 +50,7 @@ def course(train: dict, settings, device):
     def loss_terms(step):
         index = training.batch_indices(len(x), batch, step, settings.seed)
         mu, logvar = model.encode(x[index], p[index])
-        mean = model.decode(cvae.reparameterise(mu, logvar), p[index])[:, :-1]
+        mean = model.decode(cvae.reparameterise(mu, logvar)[0], p[index])[:, :-1]
         square = ((mean - x[index]) ** 2).mean()
         kl = cvae.kl_to_standard(mu, logvar).mean()
         return {"loss": square + kl, "reconstruction": square, "kl": kl}

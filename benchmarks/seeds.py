@@ -23,15 +23,16 @@ from common.runtime.options import Common, option, parse, resume_key
 from common.swiss_roll import evaluation
 
 # Epochs of 1(b) are such that each variant trains as many seconds as the script as it stands.
-DENSE = ("--network", "dense", "--width", "512", "--learning-rate", "3e-3")
+DIAGONAL = ("--covariance", "diagonal")
+DENSE = (*DIAGONAL, "--network", "dense", "--width", "512", "--learning-rate", "3e-3")
 THOUSAND = ("--nll-digits", "1000")
 SHORT = ("--method", "short-run", "--step-size")
 VARIANTS = {  # exercise: {variant: arguments}; the one without a name is the script as it stands
     "ex_1b": {"": []}
     | {f"dense_{prior}": [*DENSE, "--prior", prior, "--epochs", n, *THOUSAND]
        for prior, n in (("standard", "108"), ("mixture", "88"))}
-    | {f"patch_{prior}": ["--prior", prior, "--epochs", n, *THOUSAND]
-       for prior, n in (("standard", "46"), ("gaussian", "44"))},
+    | {f"patch_{prior}": [*DIAGONAL, "--prior", prior, "--epochs", n, *THOUSAND]
+       for prior, n in (("standard", "46"), ("gaussian", "44"), ("mixture", "40"))},
     "ex_2b": {"": []},
     "ex_3a": {m: ["--method", m] for m in ex_3a.RECIPES if m != "short-run"}
     | {f"short_{eps}": [*SHORT, eps] for eps in ("0.1", "0.01", "0.001")}

@@ -20,22 +20,31 @@ LOGVAR_RANGE = (-10.0, 5.0)  # of q: keeps exp() and its gradient finite
 
 
 class CVAE(nn.Module):
-    """q(z|x,y) = N(mu, diag exp logvar), p(x|z,y) given by its parameters, and a prior p(z|y).
+    """A Gaussian q(z|x,y), p(x|z,y) given by its parameters, and a prior p(z|y).
 
     encoder: (n, x), (n, c) -> (n, 2 latent).  decoder: (n, latent), (n, c) -> (n, x).
     embed: condition y -> (n, c), what both networks see of it.
+    full: 0 for a diagonal covariance of q; `latent` for a full one, and the encoder then gives
+    `posterior_size(latent)` numbers for each x.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, embed):
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, embed, full=0):
         super().__init__()
         self.encoder, self.decoder, self.prior, self.embed = encoder, decoder, prior, embed
+        self.full = full
         self.bfloat16 = False  # True: matrix products of both networks in it; never the losses
 
     def encode(self, x: torch.Tensor, y: torch.Tensor):
-        """Return (mu, logvar) of q(z|x,y), each (n, latent) float32."""
+        """Return (mu, logvar) of q(z|x,y), each (n, latent) float32.
+
+        For a full covariance (mu, logvar, lower); see `reparameterise`.
+        """
         with autocast(x.device, self.bfloat16):
-            mu, logvar = self.encoder(x, self.embed(y)).float().chunk(2, 1)
-        return mu, logvar.clamp(*LOGVAR_RANGE)
+            given = self.encoder(x, self.embed(y)).float()
+        latent = self.full or given.shape[1] // 2
+        mu, logvar, lower = given.tensor_split([latent, 2 * latent], 1)
+        q = mu, logvar.clamp(*LOGVAR_RANGE)
+        return (*q, 0.3 * lower) if self.full else q  # 0.3: these entries learn more slowly
 
     def decode(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return the parameters of p(x|z,y) (for digits: logits), (n, x) float32."""
@@ -43,14 +52,28 @@ class CVAE(nn.Module):
             return self.decoder(z, self.embed(y)).float()
 
 
-def reparameterise(mu: torch.Tensor, logvar: torch.Tensor, eps=None) -> torch.Tensor:
-    """Return z = mu + exp(logvar / 2) eps; eps ~ N(0, I) is drawn unless given, (n, latent)."""
-    return mu + (0.5 * logvar).exp() * (torch.randn_like(mu) if eps is None else eps)
+def posterior_size(latent: int) -> int:
+    """Return how many numbers a Gaussian with full covariance has: mu, logvar and `lower`."""
+    return 2 * latent + latent * (latent - 1) // 2
 
 
-def gaussian_log_density(z, mu, logvar) -> torch.Tensor:
-    """Return log N(z; mu, diag exp logvar) in nats, summed over the last axis."""
-    return -0.5 * ((z - mu) ** 2 * (-logvar).exp() + logvar + LOG_2PI).sum(-1)
+def reparameterise(mu: torch.Tensor, logvar: torch.Tensor, lower=None, eps=None):
+    """Return z ~ q(z|x,y) as a function of eps, (n, latent), and log q(z|x,y), (n,) nats.
+
+    z = mu + L eps, L = diag exp(logvar / 2) + T, log q = log N(eps; 0, I) - sum logvar / 2.
+    mu, logvar (n, latent); lower (n, latent (latent - 1) / 2): the rows of T, which is zero on and
+    above the diagonal and so has no part in det L; None is T = 0.
+    eps ~ N(0, I) is drawn unless given.
+    """
+    eps = torch.randn_like(mu) if eps is None else eps
+    z = mu + (0.5 * logvar).exp() * eps
+    if lower is not None:
+        n, latent = mu.shape
+        row, column = torch.tril_indices(latent, latent, -1, device=mu.device)
+        triangle = mu.new_zeros(n, latent, latent)
+        triangle[:, row, column] = lower
+        z = z + (triangle @ eps[:, :, None]).squeeze(2)
+    return z, -0.5 * (eps**2 + logvar + LOG_2PI).sum(1)
 
 
 def bernoulli_log_likelihood(x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
@@ -75,17 +98,16 @@ def elbo_terms(
     learned prior the KL has no closed form.  x (n, features), y (n,).
     log_likelihood: (x, decoded) -> (n,); None is `bernoulli_log_likelihood`, for x in {0, 1}.
     eps: the standard normal numbers (n, latent) that z is made of, or None for new ones.
-    posterior: (mu, logvar) of another q than the encoder's, each (n, latent).
+    posterior: another q than the encoder's, as `CVAE.encode` gives it.
     """
     log_likelihood = log_likelihood or bernoulli_log_likelihood
-    mu, logvar = posterior or model.encode(x, y)
-    z = reparameterise(mu, logvar, eps)
-    kl = gaussian_log_density(z, mu, logvar) - model.prior.log_prob(z, y)
+    z, log_q = reparameterise(*(posterior or model.encode(x, y)), eps=eps)
+    kl = log_q - model.prior.log_prob(z, y)
     return -log_likelihood(x, model.decode(z, y)), kl
 
 
 def refine_posterior(model, x, y, steps=50, draws=4, rate=0.05, log_likelihood=None):
-    """Return the (mu, logvar), each (n, latent), that maximise the ELBO of each x by itself.
+    """Return the q, as `CVAE.encode` gives it, that maximises the ELBO of each x by itself.
 
     Adam starts at the encoder's q and takes `steps` steps, `draws` of z each, while its rate falls
     to 0.  What the ELBO gains is the amortisation gap: what it costs that one encoder serves all
@@ -112,7 +134,7 @@ def refine_posterior(model, x, y, steps=50, draws=4, rate=0.05, log_likelihood=N
 def log_weights(model, x, y, samples, posterior=None, log_likelihood=None, rows=1000):
     """Return log p(x|z_k,y) p(z_k|y) / q(z_k|x,y), z_k ~ q, k = 1 ... samples: (samples, n) nats.
 
-    Their mean over k is the ELBO.  posterior: (mu, logvar) of q, or None for the encoder's.
+    Their mean over k is the ELBO.  posterior: another q than the encoder's.
     Memory: max(rows, n) decoded x at a time.
     """
     posterior, found = posterior or model.encode(x, y), []

@@ -4,7 +4,14 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Bernoulli, Categorical, Independent, MixtureSameFamily, Normal
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+)
 from torch.distributions.kl import kl_divergence
 
 from common import cvae, priors
@@ -17,9 +24,9 @@ SMALL = dict(width=32, channels=8, latent=6, components=4)
 KINDS = [(n, p) for n in ("patch", "dense") for p in ("mixture", "gaussian", "standard")]
 
 
-def small_model(network="patch", prior="mixture", seed=0):
+def small_model(network="patch", prior="mixture", seed=0, covariance="full"):
     torch.manual_seed(seed)
-    return digit_model.build(network=network, prior=prior, **SMALL)
+    return digit_model.build(network=network, prior=prior, covariance=covariance, **SMALL)
 
 
 def some_digits(n=8):
@@ -32,11 +39,28 @@ def test_gaussian_terms_equal_torch_distributions():
     mu, logvar, z = torch.randn(3, 50, 6, dtype=torch.float64)
     q = Independent(Normal(mu, (0.5 * logvar).exp()), 1)
     standard = Independent(Normal(torch.zeros_like(mu), torch.ones_like(mu)), 1)
-    torch.testing.assert_close(cvae.gaussian_log_density(z, mu, logvar), q.log_prob(z))
+    drawn, log_q = cvae.reparameterise(mu, logvar)
+    torch.testing.assert_close(log_q, q.log_prob(drawn))
     torch.testing.assert_close(cvae.kl_to_standard(mu, logvar).sum(1), kl_divergence(q, standard))
     torch.testing.assert_close(
         priors.StandardPrior(6).log_prob(z, torch.zeros(50)), standard.log_prob(z)
     )
+
+
+def full_law(mu, logvar, lower):
+    triangle = torch.diag_embed((0.5 * logvar).exp())
+    row, column = torch.tril_indices(mu.shape[1], mu.shape[1], -1)
+    triangle[:, row, column] = lower
+    return MultivariateNormal(mu, scale_tril=triangle)
+
+
+def test_a_full_covariance_is_the_density_of_what_it_draws():
+    torch.manual_seed(0)
+    posterior = [torch.randn(1, 3, dtype=torch.float64) for _ in range(3)]
+    z, log_q = cvae.reparameterise(*(t.expand(20_000, -1) for t in posterior))
+    q = full_law(*posterior)
+    torch.testing.assert_close(log_q, q.log_prob(z))
+    torch.testing.assert_close(torch.cov(z.T), q.covariance_matrix[0], atol=0.1, rtol=0.05)
 
 
 def test_bernoulli_term_equals_torch_distributions():
@@ -79,7 +103,7 @@ def test_mixture_samples_have_its_mean_and_variance():
 
 
 def test_monte_carlo_kl_agrees_with_the_closed_form():
-    model, (x, y) = small_model(prior="standard"), some_digits(1)
+    model, (x, y) = small_model(prior="standard", covariance="diagonal"), some_digits(1)
     n = 4000
     _, kl = cvae.elbo_terms(model, x.expand(n, -1), y.expand(n))
     exact = cvae.kl_to_standard(*model.encode(x, y)).sum()
@@ -116,13 +140,12 @@ def test_the_label_reaches_both_networks():
 def test_elbo_terms_are_the_formula(prior):
     """With the same z, both terms equal those of torch.distributions."""
     model, (x, y) = small_model(prior=prior), some_digits()
-    torch.manual_seed(5)
-    reconstruction, kl = cvae.elbo_terms(model, x, y)
-    torch.manual_seed(5)
-    mu, logvar = model.encode(x, y)
-    q = Independent(Normal(mu, (0.5 * logvar).exp()), 1)
-    z = q.rsample()
-    p = Independent(Normal(torch.zeros_like(mu), torch.ones_like(mu)), 1)
+    torch.nn.init.normal_(model.encoder.last.weight)
+    eps = torch.randn(len(x), SMALL["latent"])
+    reconstruction, kl = cvae.elbo_terms(model, x, y, eps=eps)
+    q = full_law(*model.encode(x, y))
+    z = q.mean + (q.scale_tril @ eps[:, :, None])[:, :, 0]
+    p = Independent(Normal(torch.zeros_like(z), torch.ones_like(z)), 1)
     p = reference(model.prior, y) if prior == "mixture" else p
     expected = -Independent(Bernoulli(logits=model.decode(z, y)), 1).log_prob(x)
     torch.testing.assert_close(reconstruction, expected)
@@ -159,33 +182,34 @@ def test_more_samples_than_rows_are_the_same_bound():
     torch.testing.assert_close(*bounds, atol=1e-3, rtol=0)
 
 
-def linear_gaussian(w):
+def linear_gaussian(w, full=False):
     """Return x ~ N(0, w w^T + I / 4), log p(x), a model p(x|z) = N(w z, I / 4), its log p(x|z)."""
     torch.manual_seed(0)
     latent, n = w.shape[1], 200
+    outputs = cvae.posterior_size(latent) if full else 2 * latent
     model = cvae.CVAE(
-        lambda x, c: torch.ones(len(x), 2 * latent), lambda z, c: z @ w.T,
-        priors.StandardPrior(latent), lambda y: y,
+        lambda x, c: torch.ones(len(x), outputs), lambda z, c: z @ w.T,
+        priors.StandardPrior(latent), lambda y: y, latent if full else 0,
     )  # fmt: skip
     covariance = w @ w.T + 0.25 * torch.eye(len(w))
-    law = torch.distributions.MultivariateNormal(torch.zeros(len(w)), covariance)
+    law = MultivariateNormal(torch.zeros(len(w)), covariance)
     x = law.sample((n,))
     return x, law.log_prob(x), model, lambda x, mean: Normal(mean, 0.5).log_prob(x).sum(1)
 
 
-@pytest.mark.parametrize("orthogonal", [True, False])
-def test_a_refined_posterior_finds_a_likelihood_that_is_known(orthogonal):
-    """Orthogonal columns make p(z|x) diagonal, as q is: every weight is then p(x) itself."""
+@pytest.mark.parametrize(("orthogonal", "full"), [(True, False), (False, False), (False, True)])
+def test_a_refined_posterior_finds_a_likelihood_that_is_known(orthogonal, full):
+    """Where q can be p(z|x), every weight is p(x): if `full`, else for orthogonal columns."""
     torch.manual_seed(1)
     w = torch.randn(6, 4) * torch.tensor([0.7, 0.5, 0.5, 0.2])
     x, exact, model, log_likelihood = linear_gaussian(
-        torch.linalg.qr(3 * w)[0] if orthogonal else w
+        torch.linalg.qr(3 * w)[0] if orthogonal else w, full
     )
     keywords, y = {"log_likelihood": log_likelihood}, torch.zeros(len(x))
     q = cvae.refine_posterior(model, x, y, steps=300, draws=32, rate=0.1, **keywords)
     log_w = cvae.log_weights(model, x, y, 4000, q, **keywords)
     gap, error = exact - log_w.mean(0), cvae.importance_weighted_nll(log_w) + exact
-    assert gap.abs().mean() < 0.015 if orthogonal else gap.min() > 0.05
+    assert gap.abs().mean() < 0.015 if orthogonal or full else gap.min() > 0.05
     assert error.abs().mean() < 0.06 and abs(error.mean()) < 0.015
     assert (exact - cvae.log_weights(model, x, y, 100, **keywords).mean(0)).mean() > 3
     assert (model.encode(x, y)[0] == 1).all()  # the encoder is as it was

@@ -39,11 +39,11 @@ def elbo(model, images, labels, draws: int = 3, seed: int = 0, batch: int = 1000
     }
 
 
-def both_elbos(model, data: digit_data.Digits, seed: int) -> dict:
-    """Return {"test": ..., "train": ...}: `elbo` of the test and of 10,000 training digits."""
-    some = {"test": (data.test_images, data.test_labels)}
-    some["train"] = (data.train_images[:10_000], data.train_labels[:10_000])
-    return {name: elbo(model, *part, seed=seed) for name, part in some.items()}
+def both_elbos(model, data: digit_data.Digits, seed: int, images: int = 10_000, draws=3) -> dict:
+    """Return {"test": ..., "train": ...}: `elbo` of the first test and training digits."""
+    some = {"test": (data.test_images[:images], data.test_labels[:images])}
+    some["train"] = (data.train_images[:images], data.train_labels[:images])
+    return {name: elbo(model, *part, draws, seed) for name, part in some.items()}
 
 
 def nll(model, images, labels, samples: int, seed: int = 0, batch: int = 250) -> dict:

@@ -72,6 +72,32 @@ def sheet(images, title, row_labels=None):
     return figure
 
 
+def sheets(pictures: dict):
+    """Draw {title: images (rows, 10, 28, 28) in [0, 1]} beside each other, a column for each y."""
+    figure = Figure((4.2 * len(pictures), 3.9), dpi=DPI, layout="constrained")
+    axes = figure.subplots(1, len(pictures), squeeze=False)[0]
+    for axis, (title, images) in zip(axes, pictures.items(), strict=True):
+        picture = np.concatenate([np.concatenate([*row], 1) for row in images])
+        axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic")
+        axis.set_xticks(28 * np.arange(10) + 13.5, [f"{c}" for c in range(10)])
+        axis.set(yticks=[], title=title, xlabel="label y; one z a row")
+    return figure
+
+
+def clouds(planes: dict, label: int):
+    """Draw {title: (codes (n, 2), draws of the prior (n, 2))}, one panel each."""
+    figure = Figure((4.2 * len(planes), 4.2), dpi=DPI, layout="constrained")
+    for axis, (title, pair) in zip(figure.subplots(1, len(planes)), planes.items(), strict=True):
+        names = (f"z ~ q(z|x, y = {label}), test digits", f"z ~ p(z|y = {label})")
+        for points, name, colour, mark in zip(
+            pair, names, ("#440154", "#e69f00"), "ox", strict=True
+        ):
+            axis.plot(*points.T, mark, color=colour, ms=3, alpha=0.6, label=name)
+        axis.set(title=title, xlabel="direction of largest difference", ylabel="second direction")
+        axis.legend(fontsize=8)
+    return figure
+
+
 def neighbours(new, nearest, distances, source):
     """Draw generated digits (20, 28, 28) in two rows, the nearest training digit below each.
 
@@ -116,28 +142,27 @@ def stacked_rows(rows) -> np.ndarray:
     return np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
 
 
-def picture(rows, white: bool, scale: int = 4):
+def picture(rows, scale: int = 10):
     """Make a figure that is exactly the number rows (32, width_i) in [0, 1] below each other.
 
-    white: black strokes on white instead of white on black.  scale: pixels of the PNG a pixel.
+    Black on white, smoothly enlarged: `scale` pixels of the PNG for each pixel of the model.
     """
     grey = stacked_rows(rows)
     h, w = grey.shape
     figure = Figure((w * scale / DPI, h * scale / DPI), dpi=DPI, frameon=False)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
-    cmap = "gray_r" if white else "gray"
-    axis.imshow(grey, cmap=cmap, vmin=0, vmax=1, interpolation="bicubic", aspect="auto")
+    axis.imshow(grey, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic", aspect="auto")
     return figure
 
 
 def labelled(images, labels, title):
-    """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for above each."""
-    figure = Figure((0.9 * len(images), 1.5), dpi=DPI, layout="constrained")
+    """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for below each."""
+    figure = Figure((0.75 * len(images), 1.45), dpi=2 * DPI, layout="constrained")
     axes = figure.subplots(1, len(images), squeeze=False)
     for axis, image, label in zip(axes[0], images, labels, strict=True):
-        axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title(f"y = {label}", fontsize=9)
+        axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic")
+        axis.set_xlabel(f"y = {label}", fontsize=11)
         axis.set(xticks=[], yticks=[])
     figure.suptitle(title, fontsize=9)
     return figure

@@ -13,7 +13,7 @@ from common.runtime.errors import InputError
 
 CLASSES, PIXELS = 10, 784
 NAME, MADE_BY = "checkpoints/ex_1b.pt", "python ex_1b.py"
-ARCHITECTURE = ("network", "width", "channels", "latent", "prior", "components")
+ARCHITECTURE = ("network", "width", "channels", "latent", "prior", "components", "covariance")
 
 
 def architecture(settings) -> dict:
@@ -21,12 +21,15 @@ def architecture(settings) -> dict:
     return {name: getattr(settings, name) for name in ARCHITECTURE}
 
 
-def build(*, network, width, channels, latent, prior, components) -> cvae.CVAE:
+def build(
+    *, network, width, channels, latent, prior, components, covariance="diagonal"
+) -> cvae.CVAE:
     """Build the CVAE of digits: label as one-hot vector, Bernoulli pixels, prior p(z|y).
 
     network: "patch" (convolutions on 4 x 4 patches) or "dense"; width: units of the dense layers;
     channels: of the convolutions; prior: "mixture" (of `components` Gaussians a class), "gaussian"
-    (one a class) or "standard".  Raises InputError for anything else, before memory is taken.
+    (one a class) or "standard"; covariance: of q(z|x,y), "full" or "diagonal".
+    Raises InputError for anything else, before memory is taken.
     """
     sizes = {"width": width, "channels": channels, "latent": latent, "components": components}
     for name, size in sizes.items():
@@ -36,19 +39,30 @@ def build(*, network, width, channels, latent, prior, components) -> cvae.CVAE:
         raise InputError(f"network = {network!r}: must be patch or dense")
     if prior not in ("mixture", "gaussian", "standard"):
         raise InputError(f"prior = {prior!r}: must be mixture, gaussian or standard")
+    if covariance not in ("full", "diagonal"):
+        raise InputError(f"covariance = {covariance!r}: must be full or diagonal")
+    full = latent if covariance == "full" else 0
+    outputs = cvae.posterior_size(latent) if full else 2 * latent
     if network == "patch":
-        encoder = networks.PatchEncoder(CLASSES, channels, width, 2 * latent)
+        encoder = networks.PatchEncoder(CLASSES, channels, width, outputs)
         decoder = networks.PatchDecoder(latent, CLASSES, channels, width)
     else:
-        encoder = networks.ResidualMLP(PIXELS, CLASSES, width, 1, 2 * latent)
+        encoder = networks.ResidualMLP(PIXELS, CLASSES, width, 1, outputs)
         decoder = networks.ResidualMLP(latent, CLASSES, width, 1, PIXELS)
     if prior == "standard":
         prior_net = priors.StandardPrior(latent)
     else:
         count = 1 if prior == "gaussian" else components
         prior_net = priors.ClassMixturePrior(CLASSES, latent, count)
-    model = cvae.CVAE(encoder, decoder, prior_net, lambda y: F.one_hot(y, CLASSES).float())
+    torch.nn.init.zeros_(encoder.last.weight[2 * latent :])  # q is diagonal at the start
+    torch.nn.init.zeros_(encoder.last.bias[2 * latent :])
+    model = cvae.CVAE(encoder, decoder, prior_net, one_hot, full)
     return model.to(memory_format=torch.channels_last)
+
+
+def one_hot(y: torch.Tensor) -> torch.Tensor:
+    """Return labels y (n,) as (n, 10) float32."""
+    return F.one_hot(y, CLASSES).float()
 
 
 def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
