@@ -13,9 +13,9 @@ the source; that reading of the names is an inference.
 import re
 from pathlib import Path
 
-import numpy as np
-
 from common.runtime.errors import InputError
+
+import numpy as np
 
 SAMPLES = 300  # values in a light curve
 MOST = 1e30  # greatest magnification: what float32 holds, with room for squares

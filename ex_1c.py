@@ -14,21 +14,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from common.digits import figures
 from common.digits import model as digit_model
-from common.runtime import results, script
+from common.runtime import files, results, script
 from common.runtime.errors import InputError
-from common.runtime.options import Common, option, parse
+from common.runtime.options import Drawing, no_effect, option, parse
 from common.runtime.seeding import fork_rng
+
+import numpy as np
+import torch
 
 MOST = 20_000  # digits in one picture
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Drawing):
     """What is drawn, and how."""
 
     numbers: tuple = option((), "numbers to draw, such as 2023 or 007")
@@ -39,28 +39,37 @@ class Settings(Common):
 
 
 def generate(
-    labels: Sequence[int], seed: int | None = None, out_dir=".", device="cpu", temperature=1.0
+    labels: Sequence[int], seed: int | None = None, model="", device="cpu", temperature=1.0
 ) -> np.ndarray:
     """Draw one new digit for each label: n integers 0-9 -> (n, 28, 28) float32 in [0, 1].
 
     labels: list, tuple, array or tensor.  seed: the same seed gives the same digits; None gives
-    new ones at each call.  temperature: below 1 gives more typical, less varied digits.
-    Raises InputError (a ValueError) for a label that is not an integer 0-9, or when there is no
-    checkpoint below `out_dir` nor among the shipped ones.
+    new ones at each call.  model: a checkpoint of ex_1b.py, "" for the shipped one.
+    temperature: 0 to 10, below 1 gives more typical, less varied digits.
+    Raises InputError (a ValueError) for a label that is not an integer 0-9, for other arguments out
+    of range, or when there is no such checkpoint.
     """
     labels = digit_model.as_labels(labels)
+    if not 0 <= temperature <= 10:
+        raise InputError(f"temperature = {temperature}: give a number from 0 to 10")
     with fork_rng(seed, device):
-        model, _ = digit_model.load(out_dir, device)
-        return digit_model.draw(model, labels, temperature).numpy()
+        network, _ = digit_model.load(model, device)
+        return digit_model.draw(network, labels, temperature).numpy()
+
+
+def numbers_of(settings) -> list[str]:
+    """Return every number settings.samples times; raise InputError for what is not a number."""
+    wanted = [digit_model.checked(n) for n in settings.numbers for _ in range(settings.samples)]
+    if sum(map(len, wanted)) > MOST:
+        raise InputError(f"too many digits for one picture: at most {MOST:,}")
+    return wanted
 
 
 def rows_of(settings, device) -> list[tuple[str, np.ndarray]]:
     """Draw every number settings.samples times: a list of (number, picture (32, width))."""
-    wanted = [digit_model.checked(n) for n in settings.numbers for _ in range(settings.samples)]
-    if sum(map(len, wanted)) > MOST:
-        raise InputError(f"too many digits for one picture: at most {MOST:,}")
+    wanted = numbers_of(settings)
     labels = [int(digit) for digit in "".join(wanted)]
-    images = iter(generate(labels, settings.seed, settings.out_dir, device, settings.temperature))
+    images = iter(generate(labels, settings.seed, settings.model, device, settings.temperature))
     return [(number, figures.number_row([next(images) for _ in number])) for number in wanted]
 
 
@@ -69,27 +78,35 @@ def examples(settings, device) -> dict:
     from common.digits import classifier  # and training: not needed to draw a number
 
     labels = [0, 2, *range(10)]
-    images = generate(labels, settings.seed, settings.out_dir, device)
-    reader, _ = classifier.load(settings.out_dir)
-    source = digit_model.load(settings.out_dir)[1]["source"]
+    images = generate(labels, settings.seed, settings.model, device)
+    reader, _ = classifier.load()
+    path = settings.model or files.ROOT / digit_model.NAME
+    source = digit_model.load(path)[1]["source"]
     read = classifier.predict(reader, torch.tensor(images))[0].tolist()
     for name, row in (("asked for", labels), ("read as", read)):
         print(f"{name:9}", *row)
     metrics = {"labels": labels, "read_by_classifier": read, "source": source}
     sheet = figures.labelled(images, labels, f"generated digits, training data: {source}")
     metrics["seed"] = settings.seed
-    return results.save_results(settings.out_dir, "ex_1c", metrics, {"ex_1c": sheet}, ["ex_1b"])
+    return results.save_results(settings.out_dir, "ex_1c", metrics, {"ex_1c": sheet}, [path])
 
 
 def main(argv=None) -> dict:
     """Write the pictures asked for; return {"files": [...]} and, with --examples, the numbers."""
-    settings = parse(Settings, __doc__, argv, positional=("numbers", "NUMBER", "*"))
-    device = script.start(settings)
-    folder = Path(settings.out_dir) / "figures"
-    if not settings.numbers and (settings.out or not settings.examples):
+    positional = ("numbers", "NUMBER", "*")
+    settings = parse(Settings, __doc__, argv, positional, without=("data_dir",))
+    if not settings.numbers and not settings.examples:
         raise InputError("give a number such as 2023, or --examples")
+    if not settings.numbers:
+        no_effect(settings, "out samples temperature", "without a number")
+    if settings.examples:
+        results.keep_shipped(settings, but="numbers out samples temperature examples")
     if settings.out:
         results.picture_format(settings.out)
+        files.check_writable(settings.out)
+    numbers_of(settings)
+    device, folder = script.start(settings), Path(settings.out_dir) / "figures"
+    files.announced(settings.model or files.ROOT / digit_model.NAME)
     stacks = {}
     for number, row in rows_of(settings, device):  # a file name has at most 255 bytes
         path = Path(settings.out or folder / f"ex_1c_{number[:200]}.png")

@@ -16,12 +16,12 @@ Expect: 50,880 and 47,069 parameters in encoder and decoder, 49 of them for sd(p
 
 from dataclasses import dataclass
 
-import torch
-
 from common.light_curves import figures
 from common.light_curves import model as curve_model
 from common.runtime import results, script
-from common.runtime.options import Common, option, parse
+from common.runtime.options import Common, no_effect, option, parse
+
+import torch
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ def table(model, p: torch.Tensor) -> list[dict]:
 
 def main(argv=None) -> dict:
     """Build, check, print and write; return the table."""
-    settings = parse(Settings, __doc__, argv)
+    settings = parse(Settings, __doc__, argv, without=("data_dir", "device"))
+    if settings.prior == "standard":
+        no_effect(settings, "components couplings", "with --prior standard")
+    results.keep_shipped(settings)
     script.start(settings)
     architecture = curve_model.architecture(settings)
     model = curve_model.build(**architecture)

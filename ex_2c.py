@@ -12,27 +12,28 @@ As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
 Expect: C2ST 0.52 at p = 0.3, 0.87 at p = 0.01, outside the trained range (0.5 is perfect).
 """
 
-import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from common.light_curves import model as curve_model
-from common.light_curves.data import save_curves
-from common.runtime import results, script
+from common.light_curves.data import save_curves, table_format
+from common.runtime import files, results, script
 from common.runtime.errors import InputError
-from common.runtime.options import Common, option, parse
+from common.runtime.options import Drawing, no_effect, option, parse
 from common.runtime.seeding import fork_rng
+
+import numpy as np
 
 SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0)  # R_E, drawn and measured
 DISTANCES = ("w1", "sf", "ks", "peaks", "c2st")  # of common.light_curves.evaluation
+SHIPPED = files.ROOT / curve_model.NAME
 SHOWN = 5  # curves of each size in the figure
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Drawing):
     """What is drawn."""
 
     p: tuple = option((), "source sizes [R_E]; none: the figures and numbers of the exercise")
@@ -41,32 +42,40 @@ class Settings(Common):
     no_distances: bool = option(False, "draw the curves beside the truth, measure nothing")
 
 
-def generate(p: Sequence[float], n: int, seed: int | None = None, out_dir=".", device="cpu"):
+def generate(p: Sequence[float], n: int, seed: int | None = None, model="", device="cpu"):
     """Draw n light curves for each source size: (len(p), n, 300) float32, relative magnification.
 
     p: half-light radii in R_E, one number or a sequence.  seed: the same seed gives the same
-    curves; None gives new ones at each call.  Raises InputError (a ValueError) for a p that is not
-    a finite number above 0, or when there is no checkpoint.
+    curves; None gives new ones at each call.  model: a checkpoint of ex_2b.py, "" for the shipped
+    one.  Warns outside the trained range of p.  Raises InputError (a ValueError) for a p that is
+    not a number from 1e-6 to 1e6, for another argument out of range, or without a checkpoint.
     """
     sizes = curve_model.as_sizes(p)
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(f"n = {n!r}: give a whole number of curves, at least 1")
     with fork_rng(seed, device):
-        model, _ = curve_model.load(out_dir, device)
-        return curve_model.draw(model, sizes, int(n)).numpy()
+        network, content = curve_model.load(model, device)
+        least, most = min(content["trained_p"]), max(content["trained_p"])
+        far = ", ".join(f"{p:g}" for p in sizes if not least / 1.01 <= p <= 1.01 * most)
+        if far:
+            said = f"p = {far} R_E: not to be trusted outside {least:.3g} ... {most:.3g} R_E"
+            warnings.warn(said, stacklevel=2)
+        return curve_model.draw(network, sizes, int(n)).numpy()
+
+
+def out_path(settings) -> Path:
+    """Return where the curves of --p go; raise InputError if they cannot, or for a bad p."""
+    path = Path(settings.out or Path(settings.out_dir) / "figures/ex_2c_curves.csv")
+    curve_model.as_sizes(settings.p)
+    table_format(path)
+    files.check_writable(path)
+    return path
 
 
 def write_curves(settings, device, content) -> dict:
-    """Write the curves that --p asks for, with a warning outside the trained range."""
-    sizes, trained = curve_model.as_sizes(settings.p).tolist(), content["trained_p"]
-    far = [f"{p:g}" for p in sizes if not min(trained) / 1.01 <= p <= 1.01 * max(trained)]
-    if far:
-        limits = f"{min(trained):.3g} ... {max(trained):.3g}"
-        sys.stderr.write(
-            f"warning: p = {', '.join(far)} R_E: not to be trusted outside {limits} R_E\n"
-        )
-    curves = generate(sizes, settings.n, settings.seed, settings.out_dir, device)
-    path = Path(settings.out or Path(settings.out_dir) / "figures/ex_2c_curves.csv")
+    """Write the curves that --p asks for."""
+    sizes, path = settings.p, out_path(settings)
+    curves = generate(sizes, settings.n, settings.seed, settings.model, device)
     print(save_curves(path, sizes, curves))
     return {"file": str(path), "p": sizes, "source": content["source"]}
 
@@ -74,16 +83,22 @@ def write_curves(settings, device, content) -> dict:
 def main(argv=None) -> dict:
     """Generate, simulate the truth, measure, draw, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
+    if settings.p:
+        no_effect(settings, "no_distances data_dir", "with --p")
+        out_path(settings)
+    else:
+        no_effect(settings, "n out", "without --p, the source sizes")
+        results.keep_shipped(settings)
     device = script.start(settings)
-    _, content = curve_model.load(settings.out_dir)
+    _, content = curve_model.load(path := files.announced(settings.model or SHIPPED))
     if settings.p:
         return write_curves(settings, device, content)
-    if settings.out:
-        raise InputError("--out needs --p, the source sizes")
     from common.light_curves import evaluation, figures, reference, simulation  # not for --p
 
     n = 40 if settings.smoke else 1000
-    generated = generate(SIZES, n, settings.seed, settings.out_dir, device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the figure shades what is outside
+        generated = generate(SIZES, n, settings.seed, path, device)
     folder, simulated = simulation.data_folder(settings), simulation.default(settings)
     truth = reference.reference_curves(folder, SIZES, n, simulated)  # {p: (2, n, 300)}
     trained, source = content["trained_p"], f"data: {content['source']}; truth: simulated"
@@ -108,7 +123,7 @@ def main(argv=None) -> dict:
             )  # fmt: skip
         metrics["by_p"] = {f"{p:g}": row for p, row in rows.items()}
         drawn["ex_2c_distances"] = figures.distances_over_p(rows, trained, source)
-    return results.save_results(settings.out_dir, "ex_2c", metrics, drawn, ["ex_2b"])
+    return results.save_results(settings.out_dir, "ex_2c", metrics, drawn, [path])
 
 
 if __name__ == "__main__":

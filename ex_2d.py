@@ -12,24 +12,23 @@ Expect for spectra of generated curves, UMAP: rho = 0.97; for the curves themsel
 
 from dataclasses import dataclass
 
-import numpy as np
-from joblib import Parallel, delayed
-from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
-
 import data_loader
 from common.light_curves import data as curve_data
 from common.light_curves import figures, simulation
 from common.light_curves import model as curve_model
 from common.light_curves.evaluation import order, power_spectra, sample_by_size
-from common.runtime import results, script
+from common.runtime import files, results, script
 from common.runtime.device import available_cores
-from common.runtime.options import Common, option, parse
+from common.runtime.options import Drawing, option, parse
+
+import numpy as np
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Drawing):
     """How many curves are projected."""
 
     each: int = option(80, "curves of each source size", minimum=4, maximum=2000, smoke=8)
@@ -43,6 +42,8 @@ def projection(method: str, features, seed: int) -> np.ndarray:
     """
     with threadpool_limits(1):
         if method == "t-SNE":
+            from sklearn.manifold import TSNE  # a second to import, when --help does not need it
+
             near = min(30, len(features) / 4)
             return TSNE(perplexity=near, init="pca", random_state=seed).fit_transform(features)
         import umap  # here and nowhere else: it takes ten seconds to import
@@ -67,9 +68,11 @@ def projections(features: dict, settings) -> dict:
 
 def main(argv=None) -> dict:
     """Project, measure, draw; return the numbers."""
-    settings = parse(Settings, __doc__, argv)
+    settings = parse(Settings, __doc__, argv, without=("device",))
+    results.keep_shipped(settings)
     script.start(settings)
-    model, _ = curve_model.load(settings.out_dir)
+    path = files.announced(settings.model or files.ROOT / curve_model.NAME)
+    model, _ = curve_model.load(path)
     folder = simulation.folder_of(settings)
     true = curve_data.by_size(*data_loader.dataloader(folder), settings.each)
     sets = {"generated": sample_by_size(model, true, settings.each, settings.seed)}
@@ -91,7 +94,7 @@ def main(argv=None) -> dict:
     metrics["curves"] = sum(map(len, true.values()))
     metrics["answer"] = title = answer(rows)
     drawn = figures.projections(maps, log_p, answers, f"{title}\n{metrics['source']}")
-    metrics = results.save_results(settings.out_dir, "ex_2d", metrics, {"ex_2d": drawn}, ["ex_2b"])
+    metrics = results.save_results(settings.out_dir, "ex_2d", metrics, {"ex_2d": drawn}, [path])
     print(title.replace(chr(10), " "))
     return metrics
 

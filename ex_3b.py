@@ -15,27 +15,27 @@ true sets 0.47.
 
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
 
 from common import swiss_roll
 from common.langevin import langevin
 from common.runtime import files, results, script
 from common.runtime.errors import InputError
-from common.runtime.options import Common, option, parse
+from common.runtime.options import Drawing, option, parse
 from common.runtime.seeding import step_seed
 from common.swiss_roll import evaluation, figures
 from common.swiss_roll.data import load_model
+
+import torch
 
 METHODS = ("cd", "mala", "replica", "pcd", "nce", "short")  # of ex_3a.py
 BLOCK = 1000  # chains that share their random numbers' generator
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Drawing):
     """The protocol of the exercise."""
 
+    model: str = option("", "checkpoint, or folder of ex_3a_*.pt (default: the shipped ones)")
     eps: tuple = option((0.1, 0.01, 0.001), "step sizes")
     steps: int = option(1000, "T, Langevin steps", minimum=1, maximum=10**8, smoke=20)
     chains: int = option(1000, "samples", minimum=2, maximum=10**6, smoke=50)
@@ -43,24 +43,25 @@ class Settings(Common):
 
 
 def load_models(settings) -> tuple[dict, list, float, str]:
-    """Return ({method: {eps: network}}, checkpoints' names, noise of their roll, their source).
+    """Return ({method: {eps: network}}, checkpoints' paths, noise of their roll, their source).
 
-    From --out-dir if it has a model of 3(a), else the shipped ones; one trained short-run is there
-    for each eps.  Raises InputError if they were trained on different data, or on no roll.
+    One trained short-run is there for each eps.  Raises InputError if there is no model, and if
+    they were trained on different data, or on no roll.
     """
     sizes = {eps for eps in settings.eps if 0 < eps <= 100}
     if not sizes or len(sizes) < len(settings.eps):
         raise InputError(f"--eps {settings.eps}: give distinct step sizes above 0, at most 100")
-    own, shipped = Path(settings.out_dir) / "checkpoints", files.ROOT / "checkpoints"
-    folder = own if any(own.glob("ex_3a_*.pt")) else shipped
+    folder = files.announced(settings.model or files.ROOT / "checkpoints")
+    alone = folder if folder.suffix == ".pt" else None
     models, loaded = {}, {}
     for method, eps in itertools.product(METHODS, settings.eps):
         name = f"ex_3a_{method}" + (f"_{eps:g}" if method == "short" else "")
-        if name not in loaded and (folder / f"{name}.pt").is_file():
-            loaded[name] = load_model(folder / f"{name}.pt")
-        if name in loaded:
-            models.setdefault(method, {})[eps] = loaded[name][0]
-    sources = {content["source"]: name for name, (_, content) in loaded.items()}
+        path = alone or folder / f"{name}.pt"
+        if path not in loaded and path.stem == name and (alone or path.is_file()):
+            loaded[path] = load_model(path)
+        if path in loaded and path.stem == name:
+            models.setdefault(method, {})[eps] = loaded[path][0]
+    sources = {content["source"]: path.name for path, (_, content) in loaded.items()}
     if not sources:
         raise InputError(f"{folder}: no model for these --eps: run `python ex_3a.py`")
     if len(sources) > 1:
@@ -112,7 +113,8 @@ def sample_all(settings, scores: dict, noise: float, truth: list) -> tuple[dict,
 
 def main(argv=None) -> dict:
     """Sample, measure, draw, save the numbers; return them."""
-    settings = parse(Settings, __doc__, argv)
+    settings = parse(Settings, __doc__, argv, without=("data_dir", "device"))
+    results.keep_shipped(settings)
     script.start(settings)
     models, names, noise, source = load_models(settings)
     truth = evaluation.true_sets(settings, noise)
@@ -121,6 +123,7 @@ def main(argv=None) -> dict:
     scores = {m: {eps: model.score for eps, model in models[m].items()} for m in models}
     table, shown, over_time = sample_all(settings, {"oracle": oracle} | scores, noise, truth)
 
+    print("SW2: sliced Wasserstein distance; two true sets:", f"{floor['sw2']['mean']:.2f}")
     points = swiss_roll.sample(2000, noise, 999).numpy()
     said = f"{source}\n{settings.chains} chains, T = {settings.steps}; two true sets: SW2 "
     drawn = {

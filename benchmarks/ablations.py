@@ -9,8 +9,6 @@ minutes on 2 cores.  Those of exercise 1(b) are variants in benchmarks/seeds.py.
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 import data_loader
 import ex_2b
 import ex_2c
@@ -22,6 +20,8 @@ from common.light_curves import reference, simulation
 from common.runtime import results, script
 from common.runtime.device import pick_device
 from common.runtime.options import Common, parse, resume_key
+
+import torch
 
 WIDE = (0.01, 0.03)  # R_E, sources added to the training set of 2(b) in one row
 ROWS = {

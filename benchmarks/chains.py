@@ -4,11 +4,11 @@ Both do x + eps grad f(x) + sqrt(2 eps) z with the same network f (3 x 64 units)
 the gradient of the energy -f by autograd; `LogDensity.score` has it written out.
 """
 
-import torch
-
 from benchmarks.timing import alternate, ratios, row
 from common import ebm, langevin
 from common.runtime.errors import InputError
+
+import torch
 
 EPS = 0.01
 

@@ -5,15 +5,15 @@ Both minimise the same -ELBO of pixels binarised anew.  The bound is the time of
 in square matrix products, float32 and bfloat16, measured in the same run.
 """
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 import ex_1b
 from benchmarks.timing import alternate, ratios, row, spread
 from common import cvae
 from common.digits import data as digit_data
 from common.digits import model as digit_model
 from common.runtime.errors import InputError
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 SIDE, TIMES = 1024, 20  # of the products: side of a matrix, products in one timing
 

@@ -7,21 +7,22 @@ figures/ex_1b_bounds.json besides.
 
 import time
 
-import torch
-
 from benchmarks import timing
 from common import cvae
 from common.digits import data as digit_data
 from common.digits import evaluation
 from common.digits import model as digit_model
-from common.runtime import results
+from common.runtime import files, results
+
+import torch
 
 
 def measure(settings, device) -> dict:
     """Return the row of speed; write the bounds on the same digits and their paired differences."""
     many, few, n = (20, 10, 10) if settings.smoke else (5000, evaluation.NLL_SAMPLES, 200)
     data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
-    model = digit_model.load(settings.out_dir, device)[0]
+    path = files.ROOT / digit_model.NAME
+    model = digit_model.load(path, device)[0]
     torch.manual_seed(settings.seed)
     ratio, found = [], []
     for first in range(0, n * settings.repeats, n):
@@ -42,6 +43,6 @@ def measure(settings, device) -> dict:
         error = evaluation.standard_error(gain)
         bounds[name] |= {"gain_nats": gain.mean().item(), "gain_standard_error_nats": error}
     bounds |= {"source": data.source, "digits": found.shape[1]}
-    results.save_results(settings.out_dir, "ex_1b_bounds", bounds, {}, ["ex_1b"])
+    results.save_results(settings.out_dir, "ex_1b_bounds", bounds, {}, [path])
     work = f"NLL of {found.shape[1]:,} digits, refined q, {few} samples"
     return {"rows": [timing.row(work, f"{many:,} samples of the encoder's q", ratio, 8.0)]}

@@ -7,12 +7,12 @@ Inverse polygon mapping: the one maintained package found, `microlensing`, is CU
 no row for it.
 """
 
+from benchmarks.timing import alternate, ratios, row
+from common.light_curves import microlensing
+
 import numba
 import numpy as np
 import torch
-
-from benchmarks.timing import alternate, ratios, row
-from common.light_curves import microlensing
 
 RAYS = 5.0  # a pixel, of this project's map
 

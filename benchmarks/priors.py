@@ -1,7 +1,8 @@
 """Why a mismatched prior spoils samples, and what z says beside the label: two models of 1(b).
 
     python ex_1b.py --prior standard --covariance diagonal --out-dir textbook
-    python -m benchmarks.priors --textbook textbook -> figures/ex_1b_priors.png, _style.png, .json
+    python -m benchmarks.priors --textbook textbook/checkpoints/ex_1b.pt
+                                                    -> figures/ex_1b_priors.png, _style.png, .json
 
 Codes z ~ q(z|x,y) of test digits, the aggregate q(z|y), are set beside draws of p(z|y), for the
 textbook's N(0, I) and for the learned mixture.  A decoder knows the z of the former and is given
@@ -10,22 +11,22 @@ those of the latter.
 
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from common import cvae, distances
 from common.digits import data as digit_data
 from common.digits import figures
 from common.digits import model as digit_model
-from common.runtime import results, script
+from common.runtime import files, results, script
 from common.runtime.options import Common, option, parse
+
+import numpy as np
+import torch
 
 
 @dataclass(frozen=True)
 class Settings(Common):
     """What is compared, and how many codes are drawn."""
 
-    textbook: str = option("textbook", "folder of a training with --prior standard")
+    textbook: str = option("", "checkpoint of a training with --prior standard")
     label: int = option(4, "class y that is drawn", minimum=0, maximum=9)
     shown: int = option(400, "points of each kind in the figure", minimum=1)
 
@@ -66,10 +67,10 @@ def main(argv=None) -> dict:
     settings = parse(Settings, __doc__, argv)
     script.start(settings)
     data = digit_data.load(settings.data_dir)
-    folders = {"N(0, I)": settings.textbook, "learned mixture": settings.out_dir}
+    paths = {"N(0, I)": settings.textbook, "learned mixture": files.ROOT / digit_model.NAME}
     metrics, planes, sheets = {"source": data.source, "label": settings.label}, {}, {}
-    for name, folder in folders.items():
-        model, content = digit_model.load(folder)
+    for name, path in paths.items():
+        model, content = digit_model.load(path)
         torch.manual_seed(settings.seed)
         told = []
         for label in range(10):
@@ -82,7 +83,7 @@ def main(argv=None) -> dict:
         sheets[name] = same_z(model, torch.tensor([0, 2, 3, 4, 5, 6, 7, 9]))
     drawn = {"ex_1b_priors": figures.clouds(planes, settings.label)}
     drawn["ex_1b_style"] = figures.sheets(sheets)
-    return results.save_results(settings.out_dir, "ex_1b_priors", metrics, drawn, ["ex_1b"])
+    return results.save_results(settings.out_dir, "ex_1b_priors", metrics, drawn, paths.values())
 
 
 if __name__ == "__main__":

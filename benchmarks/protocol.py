@@ -13,13 +13,13 @@ About eight minutes on 2 cores.
 
 import itertools
 
-import torch
-
 import ex_3b
 from common import ebm, langevin, swiss_roll
 from common.runtime import results, script
 from common.runtime.options import parse
 from common.swiss_roll import evaluation, figures
+
+import torch
 
 NOISES = (0.1, 0.3, 0.5)
 FOLLOW = 100  # steps that sides are followed
@@ -90,7 +90,8 @@ def better_samplers(settings, targets: dict, truth: list) -> tuple[dict, dict]:
 
 def main(argv=None) -> dict:
     """Measure, draw, save the numbers; return them."""
-    settings = parse(ex_3b.Settings, __doc__, argv)
+    settings = parse(ex_3b.Settings, __doc__, argv, without=("data_dir", "device"))
+    results.keep_shipped(settings)
     script.start(settings)
     models, names, noise, source = ex_3b.load_models(settings)
     truth = evaluation.true_sets(settings, noise)

@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
-
 from benchmarks.timing import alternate, row
 from common.light_curves import microlensing
 from common.runtime import files
 from common.runtime.errors import InputError
+
+import numpy as np
 
 AXES = {  # what grows: (smoke sizes, sizes, the size that the exercises use)
     "pixels along a map": ((50, 100, 200), (500, 1000, 2000, 4000), 5000),

@@ -80,7 +80,7 @@ def under_protocol(folder: Path, smoke: bool) -> dict:
     """
     path = folder / "protocol.json"
     if not path.exists():
-        arguments = ["--out-dir", str(folder), "--threads", "1", *["--smoke"] * smoke]
+        arguments = ["--model", str(folder / "checkpoints"), "--threads", "1", *["--smoke"] * smoke]
         script.start(settings := parse(ex_3b.Settings, "", arguments))
         models, _, noise, _ = ex_3b.load_models(settings)
         truth, table = evaluation.true_sets(settings, noise)[::2], {}

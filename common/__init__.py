@@ -21,3 +21,26 @@ The machine room, last to be read or never:
 Imports go one way: runtime <- methods <- subjects <- scripts <- report, benchmarks; subjects do
 not import each other (tests/test_house.py).
 """
+
+import os
+import signal
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _interrupted(signum, frame):
+    os.write(2, b"stopped by Ctrl-C\n")
+    os._exit(130)
+
+
+# One line instead of a traceback while a script of the project is still importing.
+_script = Path(sys.argv[0]).resolve() if sys.argv and sys.argv[0] else Path()
+if _script.is_file() and _script.is_relative_to(ROOT) and "site-packages" not in _script.parts:
+    if find_spec("torch") is None or find_spec("numpy") is None:
+        sys.stderr.write("no torch here: run `make`, then `source .venv/bin/activate`\n")
+        sys.exit(2)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)  # until common.runtime.script.run

@@ -8,11 +8,14 @@ import warnings
 
 import numpy as np
 import torch
-from scipy import stats
+
+INTERRUPTED = "Training interrupted by user"  # what scikit-learn makes of Ctrl-C
 
 
 def wasserstein(a, b) -> float:
     """Return W1 = integral |F_a - F_b| of all numbers in a and b, in their unit."""
+    from scipy import stats  # a second to load
+
     return float(stats.wasserstein_distance(np.ravel(a), np.ravel(b)))
 
 
@@ -72,6 +75,10 @@ def two_sample_accuracy(a, b, noise: float = 0.0, seed: int = 0, folds: int = 3)
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            network.fit(x[fold != k], y[fold != k])
+            warnings.filterwarnings("error", INTERRUPTED)
+            try:
+                network.fit(x[fold != k], y[fold != k])
+            except UserWarning as warning:  # scikit-learn would go on with what it has
+                raise KeyboardInterrupt from warning
         hits.append(network.score(x[fold == k], y[fold == k]))
     return float(np.mean(hits))

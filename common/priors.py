@@ -6,6 +6,8 @@ Each has log_prob(z, y) and sample(y).
 import itertools
 import math
 
+from common.runtime.errors import InputError
+
 import torch
 from torch import nn
 
@@ -78,6 +80,7 @@ class CouplingPrior(nn.Module):
     network of (a, log y), |s| < 1.  log p(z|y) = log p(u) - sum r - sum s, p(u) a learned mixture.
     At the start it is the mixture.  Below and above `limits`, the least and greatest y it was
     trained on, it stays what it is there: networks extrapolate badly.
+    Raises InputError unless all y > 0.
     (Dinh, Sohl-Dickstein & Bengio 2017, eq. 7-8.)
     """
 
@@ -95,6 +98,8 @@ class CouplingPrior(nn.Module):
             self.register_buffer(f"order{layer}", torch.randperm(latent))
 
     def _log(self, y):
+        if not bool((y > 0).all()):  # nan is not above 0, either
+            raise InputError("CouplingPrior: y must be numbers above 0")
         return y.clamp(*self.limits).log()[:, None]  # (n, 1)
 
     def _scale_and_shift(self, network, a, c):

@@ -11,12 +11,12 @@ import sys
 import time
 from contextlib import contextmanager
 
-import torch
-from tqdm import tqdm
-
 from common.runtime import checkpoints, distributed, resume, script, seeding
 from common.runtime.errors import InputError
 from common.runtime.seeding import step_seed
+
+import torch
+from tqdm import tqdm
 
 
 def warmup_cosine(step: int, steps: int, warmup: float = 0.05) -> float:

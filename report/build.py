@@ -15,11 +15,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import typst
-
 from common.runtime import files, script
 from common.runtime.errors import InputError
 from common.runtime.options import Common, parse
+
+import typst
 
 NAME, TEXT = "solutions.pdf", files.ROOT / "report"
 DATE = 1_795_305_600  # 2026-11-22, seconds since 1970: of nothing but the PDF's own stamp
@@ -41,7 +41,8 @@ def gather(folder: Path, out_dir: str) -> None:
     shutil.copytree(TEXT, folder / "report", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (folder / "figures").mkdir()
     for name in needed():
-        path = files.find(name, out_dir)
+        path = Path(out_dir) / name
+        path = path if path.is_file() else files.ROOT / name
         if not path.is_file():
             raise InputError(f"no {name}: `make train` and `make bench` make it")
         shutil.copy(path, folder / "figures")

@@ -8,15 +8,14 @@ three source sizes, and 2000 points of the replica model by replica exchange.
 
 from dataclasses import dataclass
 
-import torch
-from matplotlib.figure import Figure
-
 from common import ebm, langevin, plots
 from common.digits import model as digit_model
 from common.light_curves import model as curve_model
 from common.runtime import files, results, script
 from common.runtime.options import Common, option, parse
 from common.swiss_roll.data import load_model
+
+import torch
 
 SIZES = (0.1, 0.5, 2.0)  # R_E
 
@@ -31,7 +30,7 @@ class Settings(Common):
 
 def drawing(images, curves, points):
     """Draw images (20, 28, 28), curves {size: (300,)} and points (n, 2) side by side."""
-    figure = Figure((11, 3.1), dpi=plots.DPI, layout="constrained")
+    figure = plots.new_figure(11, 3.1)
     left, middle, right = figure.subplots(1, 3, width_ratios=[1.35, 1.5, 1])
     rows = [torch.cat(list(part), 1) for part in images.split(5)]
     left.imshow(torch.cat(rows), cmap="gray_r", vmin=0, vmax=1)
@@ -50,13 +49,12 @@ def main(argv=None) -> dict:
     """Draw from the three models; write the picture."""
     settings = parse(Settings, __doc__, argv)
     script.start(settings)
-    model, content = digit_model.load(settings.out_dir)
+    model, content = digit_model.load()
     images = digit_model.draw(model, torch.arange(digit_model.CLASSES).repeat(2))
-    model, curves = curve_model.load(settings.out_dir)
+    model, curves = curve_model.load()
     source = {"digits": content["source"], "curves": curves["source"]}
     drawn = curve_model.draw(model, curve_model.as_sizes(SIZES), 1)[:, 0]
-    path = files.find("checkpoints/ex_3a_replica.pt", settings.out_dir)
-    model, content = load_model(path)
+    model, content = load_model(files.ROOT / "checkpoints/ex_3a_replica.pt")
     start = ebm.BASE * torch.randn(3, settings.points, 2)
     points, _ = langevin.replica_exchange(
         start, model.value_and_gradient, (1, 0.3, 0), ebm.BASE, (0.03, 0.1), settings.steps

@@ -7,11 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from common.digits import data as digit_data
+
 import numpy as np
 import pytest
 import torch
-
-from common.digits import data as digit_data
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")

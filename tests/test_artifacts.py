@@ -4,15 +4,15 @@ import json
 import os
 from dataclasses import dataclass
 
-import pytest
-import torch
-
 from common import distances
 from common.digits import data as digit_data
 from common.runtime import checkpoints, files, results
 from common.runtime.device import available_cores, pick_device
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse
+
+import pytest
+import torch
 
 
 def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):

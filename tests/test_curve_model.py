@@ -2,12 +2,12 @@
 
 import math
 
-import pytest
-import torch
-
 from common import priors
 from common.light_curves import model as curve_model
 from common.runtime.errors import InputError
+
+import pytest
+import torch
 
 SHAPE = {"prior": "coupling", "components": 3, "couplings": 3, "condition": "value"}
 

@@ -2,6 +2,12 @@
 
 import math
 
+from common import cvae, priors
+from common.digits import evaluation
+from common.digits import model as digit_model
+from common.runtime.device import fast_bfloat16
+from common.runtime.errors import InputError
+
 import pytest
 import torch
 from torch.distributions import (
@@ -13,12 +19,6 @@ from torch.distributions import (
     Normal,
 )
 from torch.distributions.kl import kl_divergence
-
-from common import cvae, priors
-from common.digits import evaluation
-from common.digits import model as digit_model
-from common.runtime.device import fast_bfloat16
-from common.runtime.errors import InputError
 
 SMALL = dict(width=32, channels=8, latent=6, components=4)
 KINDS = [(n, p) for n in ("patch", "dense") for p in ("mixture", "gaussian", "standard")]

@@ -1,9 +1,9 @@
 """The assignment's loader: what is written comes back exactly; damage is named by file and line."""
 
+import data_loader
+
 import numpy as np
 import pytest
-
-import data_loader
 
 HEADER = "map_id disc_id k g s p"
 

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 
+from common.runtime import distributed
+from common.runtime.errors import InputError
+
 import pytest
 import torch
 from conftest import ROOT, run_script
-
-from common.runtime import distributed
-from common.runtime.errors import InputError
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 LONG = ["--smoke", "--epochs", "24", "--threads", "1"]  # 360 steps

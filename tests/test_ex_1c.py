@@ -3,15 +3,15 @@
 import hashlib
 import sys
 
+import ex_1c
+from common.digits import classifier, figures
+from common.runtime import script
+
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_script
 from matplotlib.image import imread
-
-import ex_1c
-from common.digits import classifier, figures
-from common.runtime import script
 
 SCRIPT = ROOT / "ex_1c.py"
 
@@ -153,4 +153,4 @@ def test_unwritable_places_take_one_line(out, bad, tmp_path):
 def test_a_missing_checkpoint_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr("common.runtime.files.ROOT", tmp_path)
     with pytest.raises(ValueError, match=r"no checkpoint .*python ex_1b\.py"):
-        ex_1c.generate([1], out_dir=str(tmp_path))
+        ex_1c.generate([1])

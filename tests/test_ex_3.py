@@ -5,16 +5,16 @@ import os
 import signal
 from dataclasses import replace
 
-import pytest
-import torch
-from conftest import ROOT, run_script
-
 import ex_3a
 import ex_3b
 from common import ebm, swiss_roll
 from common.runtime.errors import InputError
 from common.swiss_roll import evaluation as roll_evaluation
 from common.swiss_roll import negatives
+
+import pytest
+import torch
+from conftest import ROOT, run_script
 
 NAMES = ["cd", "mala", "replica", "nce", "pcd", "short_0.1", "short_0.01", "short_0.001"]
 MOST = {"cd": 0.03, "mala": 0.03, "replica": 0.006}  # nats; of seed 0, whose luck is not chosen
@@ -92,7 +92,7 @@ def test_models_of_different_data_are_not_compared(tmp_path):
     for more in ("", "--method nce --noise 0.3"):
         ex_3a.main(["--smoke", "--out-dir", str(tmp_path), *more.split()])
     with pytest.raises(InputError, match="different data"):
-        ex_3b.main(["--smoke", "--out-dir", str(tmp_path)])
+        ex_3b.main(["--smoke", "--model", str(tmp_path / "checkpoints")])
 
 
 def test_a_chain_is_the_same_however_many_there_are():
@@ -111,5 +111,5 @@ def test_a_bad_csv_and_a_foreign_checkpoint_are_refused(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     foreign = (ROOT / "checkpoints/judge.pt").read_bytes()
     (tmp_path / "checkpoints/ex_3a_cd.pt").write_bytes(foreign)
-    done = run_script([ROOT / "ex_3b.py", "--smoke", "--out-dir", "."], tmp_path)
+    done = run_script([ROOT / "ex_3b.py", "--smoke", "--model", "checkpoints"], tmp_path)
     assert done.returncode == 2 and "python ex_3a.py" in done.stderr, done.stderr

@@ -6,10 +6,6 @@ sign of the energy's loss, a KL term averaged over the wrong axis) misses it.
 
 import functools
 
-import numpy as np
-import pytest
-import torch
-
 import ex_1b
 import ex_2b
 import ex_3a
@@ -21,6 +17,10 @@ from common.light_curves import evaluation as curve_evaluation
 from common.light_curves import simulation
 from common.runtime.errors import InputError
 from common.swiss_roll import evaluation as roll_evaluation
+
+import numpy as np
+import pytest
+import torch
 
 CPU, RIGHT = torch.device("cpu"), cvae.elbo_terms
 MOST_NATS = {"digits": 137.0, "curves": -1060.0}  # -ELBO of held-out data

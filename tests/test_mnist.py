@@ -7,15 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-from conftest import ROOT, write_idx
-
 import ex_1b
 from common.digits import classifier
 from common.digits import data as digit_data
 from common.runtime.errors import InputError
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, write_idx
 
 
 def test_bundled_digits_are_real_28x28_and_held_out(bundled):
@@ -57,8 +57,9 @@ def test_the_variable_names_the_folder_and_the_flag_wins(small_mnist, tmp_path, 
     assert len(digit_data.load(str(small_mnist)).train_images) == 40
 
 
-def test_without_files_one_warning_and_other_digits(tmp_path, capsys):
-    data = digit_data.load(str(tmp_path), limit=100)
+def test_without_files_one_warning_and_other_digits(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MNIST_ROOT", str(tmp_path))
+    data = digit_data.load(limit=100)
     warning = capsys.readouterr().err
     assert warning.startswith("warning: ") and warning.count("\n") == 1
     assert data.source == f"{digit_data.BUNDLED}, first 100" and len(data.train_images) == 100
@@ -69,7 +70,8 @@ def test_a_failed_download_leaves_nothing(tmp_path, monkeypatch, capsys):
         raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
 
     monkeypatch.setattr(digit_data.torchvision_mnist(), "MNIST", refuse)
-    assert digit_data.load(str(tmp_path / "new")).source == digit_data.BUNDLED
+    monkeypatch.setenv("MNIST_ROOT", str(tmp_path / "new"))
+    assert digit_data.load().source == digit_data.BUNDLED
     assert not [p for p in (tmp_path / "new").rglob("*") if p.is_file() and p.name != ".lock"]
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -86,7 +88,8 @@ def test_a_download_completes_a_folder_with_missing_files(small_mnist, tmp_path,
         return real(root=root, train=train, download=False)
 
     monkeypatch.setattr(digit_data.torchvision_mnist(), "MNIST", fake)
-    assert len(digit_data.load(str(target)).test_labels) == 20
+    monkeypatch.setenv("MNIST_ROOT", str(target))
+    assert len(digit_data.load().test_labels) == 20
     assert [path.name for path in target.iterdir()] == ["MNIST"]
 
 

@@ -3,13 +3,13 @@
 import os
 import signal
 
-import pytest
-import torch
-from conftest import ROOT, run_script
-
 from common import training
 from common.runtime import resume, seeding
 from common.runtime.errors import InputError
+
+import pytest
+import torch
+from conftest import ROOT, run_script
 
 
 def fit(path, steps, *, seed=0, at=None, signalled=None, **keywords):

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.runtime import files
+from common.runtime.errors import InputError
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-
-from common.runtime import files
-from common.runtime.errors import InputError
 
 MNIST = "MNIST"
 BUNDLED = "scikit-learn digits, 8x8 resampled to 28x28 (not MNIST)"
@@ -41,10 +41,13 @@ def load(data_dir: str = "", limit: int | None = None) -> Digits:
     """Return MNIST from `data_dir`, $MNIST_ROOT or data/; else download it; else other digits.
 
     data_dir: folder that holds MNIST/raw/.  limit: take only so many digits of each part, and do
-    not download.  A damaged file raises InputError; a missing data set gives one warning on
-    standard error, and `source` says which digits these are.
+    not download.  A damaged file, or a `data_dir` without the files, raises InputError; without
+    any MNIST there is a warning, and `source` says which digits these are.
     """
     root = Path(data_dir or os.environ.get("MNIST_ROOT") or "data")
+    if data_dir and not has_files(root):
+        missing = f"--data-dir {root}: no MNIST/raw/ with the four files of MNIST"
+        raise InputError(f"{missing}; without --data-dir they are downloaded to data/")
     if has_files(root) or (limit is None and _download(root)):
         data = read(root)
     else:

@@ -1,9 +1,8 @@
 """Figures of digits: arrays in, matplotlib figures out."""
 
-import numpy as np
-from matplotlib.figure import Figure
+from common.plots import DPI, new_figure
 
-from common.plots import DPI
+import numpy as np
 
 INK = 0.35  # grey above which a pixel belongs to the stroke
 
@@ -14,7 +13,7 @@ def learning_curves(history, metrics, title):
     history: {"step", "reconstruction", "kl"}, lists in nats per digit; metrics: "test" and
     "test_nll" of `evaluation.measure`.
     """
-    figure = Figure((13, 3.8), dpi=DPI, layout="constrained")
+    figure = new_figure(13, 3.8)
     axes = figure.subplots(1, 3)
     steps = np.asarray(history["step"])
     total = np.add(history["reconstruction"], history["kl"])
@@ -56,7 +55,7 @@ def sheet(images, title, row_labels=None):
     """Draw images (rows, columns, 28, 28) in [0, 1] as one sheet; optional labels for the rows."""
     images = np.asarray(images)
     rows, columns = images.shape[:2]
-    figure = Figure((0.55 * columns + 0.8, 0.55 * rows + 0.7), dpi=DPI, layout="constrained")
+    figure = new_figure(0.55 * columns + 0.8, 0.55 * rows + 0.7)
     axis = figure.subplots()
     picture = images.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28)
     axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
@@ -74,7 +73,7 @@ def sheet(images, title, row_labels=None):
 
 def sheets(pictures: dict):
     """Draw {title: images (rows, 10, 28, 28) in [0, 1]} beside each other, a column for each y."""
-    figure = Figure((4.2 * len(pictures), 3.9), dpi=DPI, layout="constrained")
+    figure = new_figure(4.2 * len(pictures), 3.9)
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axis, (title, images) in zip(axes, pictures.items(), strict=True):
         picture = np.concatenate([np.concatenate([*row], 1) for row in images])
@@ -86,7 +85,7 @@ def sheets(pictures: dict):
 
 def clouds(planes: dict, label: int):
     """Draw {title: (codes (n, 2), draws of the prior (n, 2))}, one panel each."""
-    figure = Figure((4.2 * len(planes), 4.2), dpi=DPI, layout="constrained")
+    figure = new_figure(4.2 * len(planes), 4.2)
     for axis, (title, pair) in zip(figure.subplots(1, len(planes)), planes.items(), strict=True):
         names = (f"z ~ q(z|x, y = {label}), test digits", f"z ~ p(z|y = {label})")
         for points, name, colour, mark in zip(
@@ -149,7 +148,7 @@ def picture(rows, scale: int = 10):
     """
     grey = stacked_rows(rows)
     h, w = grey.shape
-    figure = Figure((w * scale / DPI, h * scale / DPI), dpi=DPI, frameon=False)
+    figure = new_figure(w * scale / DPI, h * scale / DPI, layout=None, frameon=False)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
     axis.imshow(grey, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic", aspect="auto")
@@ -158,7 +157,7 @@ def picture(rows, scale: int = 10):
 
 def labelled(images, labels, title):
     """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for below each."""
-    figure = Figure((0.75 * len(images), 1.45), dpi=2 * DPI, layout="constrained")
+    figure = new_figure(0.75 * len(images), 1.45, 2 * DPI)
     axes = figure.subplots(1, len(images), squeeze=False)
     for axis, image, label in zip(axes[0], images, labels, strict=True):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic")

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Sequence
 
+from common import cvae, networks, priors
+from common.runtime import checkpoints, files
+from common.runtime.device import pick_device
+from common.runtime.errors import InputError
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-
-from common import cvae, networks, priors
-from common.runtime import checkpoints, files
-from common.runtime.errors import InputError
 
 CLASSES, PIXELS = 10, 784
 NAME, MADE_BY = "checkpoints/ex_1b.pt", "python ex_1b.py"
@@ -65,14 +66,14 @@ def one_hot(y: torch.Tensor) -> torch.Tensor:
     return F.one_hot(y, CLASSES).float()
 
 
-def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
-    """Return (model, checkpoint) of the checkpoint below `out_dir`, else of the shipped one.
+def load(path="", device="cpu") -> tuple[cvae.CVAE, dict]:
+    """Return (model, checkpoint) of the checkpoint `path`, "": the shipped one.
 
     Raises InputError when there is none, or when it is damaged or foreign.
     """
-    path = files.find(NAME, out_dir)
+    path = path or files.ROOT / NAME
     model, content = checkpoints.load_model(path, "ex_1b", MADE_BY, build)
-    return model.to(device), content
+    return model.to(pick_device(str(device))), content
 
 
 def as_labels(labels: Sequence[int]) -> torch.Tensor:
@@ -88,6 +89,9 @@ def as_labels(labels: Sequence[int]) -> torch.Tensor:
         raise InputError("labels: give a sequence of integers 0-9") from error
     if found.size == 0 and found.ndim == 1:
         return torch.zeros(0, dtype=torch.int64)
+    if found.ndim == 0 and found.dtype.kind in "iuU" and re.fullmatch("[0-9]+", str(found)):
+        one = ", ".join(str(found)[:20])
+        raise InputError(f"labels: give a sequence of integers 0-9, such as [{one}]")
     if found.ndim != 1 or found.dtype.kind not in "iu":
         what = f"{found.dtype} of shape {found.shape}"
         raise InputError(f"labels: give a sequence of integers 0-9, not {what}")

@@ -39,7 +39,7 @@ def main(argv=None) -> dict:
     script.start(settings)
     if settings.map:
         return draw_map(settings)
-    folder = simulation.data_folder(settings)
+    folder = Path(settings.data_dir) if settings.data_dir else simulation.data_folder(settings)
     simulation.simulate(folder, settings)
     print(folder / "labels.dat", simulation.source_of(folder), sep=": ")
     return asdict(settings)

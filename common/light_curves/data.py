@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from common.runtime import files
 from common.runtime.errors import InputError
+
+import numpy as np
+import torch
 
 MAP, SAME_FIELD, OTHER_FIELD = "12345", "12346", "12347"
 TRAIN, VALIDATION, TEST = (1, 5, 9, 13, 17, 21, 25), (7, 15, 23), (3, 11, 19)
@@ -96,19 +96,24 @@ def to_log(curves) -> np.ndarray:
     return np.log10(np.maximum(np.asarray(curves, np.float32), LEAST))
 
 
+def table_format(path: Path) -> str:
+    """Return csv or npz, from the suffix of `path`; raise InputError for another."""
+    kind = Path(path).suffix.lower()
+    if kind not in (".csv", ".npz"):
+        raise InputError(f"cannot write {path}: the name must end in .csv or .npz")
+    return kind[1:]
+
+
 def save_curves(path: Path, p, curves) -> Path:
     """Write curves (m, n, 300) of the sizes p (m,): .npz {"p", "mu"}, or .csv, a curve a row.
 
     Raises InputError for another suffix or an unwritable place.
     """
-    path, curves = Path(path), np.asarray(curves)
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".npz"):
-        raise InputError(f"cannot write {path}: the name must end in .csv or .npz")
+    curves, kind = np.asarray(curves), table_format(path)
 
     def write(temporary):
         with open(temporary, "wb") as file:
-            if kind == ".npz":
+            if kind == "npz":
                 return np.savez_compressed(file, p=np.asarray(p), mu=curves)
             sizes = np.repeat(p, curves.shape[1])[:, None]
             names = ",".join(["p", *(f"mu_{k}" for k in range(curves.shape[2]))])

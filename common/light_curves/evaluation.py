@@ -3,14 +3,13 @@
 Curves are (n, 300) relative magnifications; sets are {p: (n, 300)}.
 """
 
-import numpy as np
-import torch
-from scipy import signal, stats
-
 from common import cvae, distances
 from common.light_curves import model as curve_model
 from common.light_curves.data import to_log
 from common.runtime.seeding import step_seed
+
+import numpy as np
+import torch
 
 LAGS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # samples
 NOISE = 0.02  # magnitudes, added to both sides before a classifier looks
@@ -34,11 +33,15 @@ def structure_distance(a, b) -> float:
 
 def variability_ks(a, b) -> float:
     """Return the Kolmogorov-Smirnov distance of the standard deviations of the curves."""
+    from scipy import stats  # SciPy and scikit-learn take a second to load, so only where needed
+
     return float(stats.ks_2samp(np.std(a, axis=1), np.std(b, axis=1)).statistic)
 
 
 def peak_counts(curves, prominence: float = 0.1) -> np.ndarray:
     """Count the peaks of each curve that stand out by `prominence` in log10 magnification: (n,)."""
+    from scipy import signal
+
     found = [signal.find_peaks(m, prominence=prominence)[0].size for m in to_log(curves)]
     return np.array(found)
 
@@ -110,7 +113,8 @@ def power_spectra(curves) -> np.ndarray:
 
 def order(points, log_p, nulls: int, seed: int) -> dict:
     """Measure the order of map points (n, 2) in log p (n,): |rho|, R^2, and both when shuffled."""
-    from sklearn.decomposition import PCA  # scikit-learn takes a second to load
+    from scipy import stats
+    from sklearn.decomposition import PCA
     from sklearn.model_selection import KFold, cross_val_score
     from sklearn.neighbors import KNeighborsRegressor
 

@@ -1,9 +1,8 @@
 """Figures of light curves: arrays in, matplotlib figures out."""
 
-import numpy as np
-from matplotlib.figure import Figure
+from common.plots import GREYS, STYLES, new_figure
 
-from common.plots import DPI, GREYS, STYLES
+import numpy as np
 
 
 def training(metrics, pairs):
@@ -13,7 +12,7 @@ def training(metrics, pairs):
     reconstructions (k, 300))}.
     """
     history, test = metrics["history_nats"], metrics["test"]
-    figure = Figure((13, 3.6), dpi=DPI, layout="constrained")
+    figure = new_figure(13, 3.6)
     axes = figure.subplots(1, 2 + len(pairs))
     steps = np.asarray(history["step"])
     axes[0].plot(steps, history["loss"], "k-", label="training, as it went")
@@ -39,7 +38,7 @@ def generated_and_true(sizes, generated, truth, trained, source):
     sizes (m,); generated, truth: m arrays (k, 300); trained: sizes of the training sources.
     """
     m = len(sizes)
-    figure = Figure((1.6 * m, 4.4), dpi=DPI, layout="constrained")
+    figure = new_figure(1.6 * m, 4.4)
     axes = figure.subplots(2, m, sharex=True, sharey="col", squeeze=False)
     for column, (p, fake, real) in enumerate(zip(sizes, generated, truth, strict=True)):
         for axis, curves in zip(axes[:, column], (fake, real), strict=True):
@@ -71,7 +70,7 @@ def distances_over_p(rows, trained, source):
         "w1": "W1 of magnification", "sf": "structure function, rms ln ratio",
         "ks": "KS of the curves' std", "c2st": "classifier accuracy (C2ST)",
     }  # fmt: skip
-    figure = Figure((12, 3.2), dpi=DPI, layout="constrained")
+    figure = new_figure(12, 3.2)
     for axis, (name, label) in zip(figure.subplots(1, 4), names.items(), strict=True):
         axis.plot(sizes, [rows[p]["model"][name] for p in sizes], "ko-", ms=4, label="generated")
         axis.plot(sizes, [rows[p]["floor"][name] for p in sizes], "s--", color="0.5", ms=3,
@@ -94,7 +93,7 @@ def projections(maps, log_p, answers, title):
     rows = list(dict.fromkeys(row for row, _ in maps))
     columns = list(dict.fromkeys(column for _, column in maps))
     size = 2.1 * len(columns) + 0.9, 2.2 * len(rows) + 0.9
-    figure = Figure(size, dpi=DPI, layout="constrained")
+    figure = new_figure(*size)
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     low, high = (f(np.concatenate(list(log_p.values()))) for f in (np.min, np.max))
     for i, row in enumerate(rows):
@@ -113,7 +112,7 @@ def projections(maps, log_p, answers, title):
 
 def magnification(mu, width, part, title):
     """Draw a magnification map (n, n) and a part of it `part` R_E wide; the ridges are caustics."""
-    figure = Figure((10.5, 5), dpi=DPI, layout="constrained")
+    figure = new_figure(10.5, 5)
     n = len(mu)
     k = max(1, round(n * part / width))
     both = (mu, mu[:k, :k]), (width, part)
@@ -136,7 +135,7 @@ def layers(rows, parameters):
 
     rows: [{"layer", "in", "out", "parameters"}], two for the encoder and two for the decoder.
     """
-    figure = Figure((8, 3.2), dpi=DPI, layout="constrained")
+    figure = new_figure(8, 3.2)
     axes, parts = figure.subplots(1, 2, sharey=True), (rows[:2], rows[2:4])
     for axis, name, part in zip(axes, ("encoder", "decoder"), parts, strict=True):
         inside = part[0]["in"] - 32

@@ -18,10 +18,10 @@ exact.  (Kayser, Refsdal & Stabell 1986; Wambsganss 1999; Ewald 1921 for the spl
 
 from dataclasses import dataclass
 
+from common.runtime.errors import InputError
+
 import numpy as np
 import torch
-
-from common.runtime.errors import InputError
 
 PROFILES = ("gaussian", "uniform", "shakura-sunyaev")
 
@@ -59,7 +59,12 @@ def star_field(kappa=0.4, gamma=0.4, smooth_fraction=0.0, width=100.0, seed=0) -
     Raises InputError for a macro-lens of infinite magnification, or a size out of range.
     """
     slopes = np.array([1 - kappa - gamma, 1 - kappa + gamma])
-    if not (np.isfinite(slopes).all() and kappa >= 0 and 0 <= smooth_fraction <= 1 and width > 0):
+    if not (
+        np.isfinite([*slopes, width]).all()
+        and kappa >= 0
+        and 0 <= smooth_fraction <= 1
+        and width > 0
+    ):
         raise InputError("star field: kappa >= 0, 0 <= smooth fraction <= 1 and width > 0, please")
     if np.abs(slopes).min() < 1e-3:
         raise InputError(f"kappa = {kappa}, gamma = {gamma}: the macro-lens magnifies without end")
@@ -110,10 +115,14 @@ def convolve(mu, width: float, radius, profile="gaussian", undo_grid=True, spect
     radius: half-light, R_E.  mu: magnification map of `width` R_E, or None with `spectrum`, what
     `spectrum_of(mu)` gave (saves that transform when there are many radii).  undo_grid: divide out
     what the bilinear sharing of the rays and the bilinear reading of `read_tracks` smooth, sinc^2
-    each; right for a source larger than about a pixel.  profile: see `profile_transform`.
+    each; right for a source larger than about a pixel, and refused for a smaller one.
+    profile: see `profile_transform`.  Raises InputError.
     """
     spectrum = spectrum_of(mu) if spectrum is None else spectrum
     n = spectrum.shape[0]
+    if undo_grid and not radius >= width / n:
+        size = f"a pixel, {width / n:.3g} R_E"
+        raise InputError(f"source radius {radius}: must be at least {size}; take a finer map")
     along, across = torch.fft.fftfreq(n), torch.fft.rfftfreq(n)  # cycles a pixel
     k = 2 * np.pi * n / width * torch.hypot(along[:, None], across[None, :])  # radians / R_E
     factor = profile_transform(k.numpy(), radius, profile)

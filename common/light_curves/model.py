@@ -11,12 +11,13 @@ asked network and nothing else.
 
 import math
 
-import numpy as np
-import torch
-
 from common import cvae, networks, priors
 from common.runtime import checkpoints, files
+from common.runtime.device import pick_device
 from common.runtime.errors import InputError
+
+import numpy as np
+import torch
 
 NAME, MADE_BY = "checkpoints/ex_2b.pt", "python ex_2b.py"
 SAMPLES, LATENT, HIDDEN, REPEATS = 300, 32, 128, 32
@@ -157,24 +158,27 @@ def fold(model: cvae.CVAE, whitening: Whitening, architecture: dict) -> cvae.CVA
     return whole
 
 
-def load(out_dir: str = ".", device="cpu") -> tuple[cvae.CVAE, dict]:
-    """Return (model, checkpoint) of the checkpoint below `out_dir`, else of the shipped one.
+def load(path="", device="cpu") -> tuple[cvae.CVAE, dict]:
+    """Return (model, checkpoint) of the checkpoint `path`, "": the shipped one.
 
     Raises InputError when there is none, or when it is damaged or foreign.
     """
-    path = files.find(NAME, out_dir)
+    path = path or files.ROOT / NAME
     model, content = checkpoints.load_model(path, "ex_2b", MADE_BY, build, {"trained_p": list})
     try:
         as_sizes([float.__pos__(p) for p in content["trained_p"]])  # floats, not text
     except (InputError, TypeError) as error:
         raise checkpoints.damaged(path, f"trained_p: {error}", MADE_BY) from error
-    return model.to(device), content
+    return model.to(pick_device(str(device))), content
 
 
 def as_sizes(p) -> torch.Tensor:
     """Return source sizes p as (n,) float32; raise InputError unless finite, in [1e-6, 1e6]."""
     try:
-        found = np.atleast_1d(np.asarray(p, dtype=np.float64))
+        found = np.atleast_1d(np.asarray(p))
+        if found.dtype.kind == "b":
+            raise TypeError("truth values")
+        found = found.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError("p: give numbers above 0, source sizes in R_E") from error
     if found.ndim != 1 or not found.size:

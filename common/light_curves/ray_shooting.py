@@ -7,11 +7,11 @@ plain vector arithmetic.
 
 from dataclasses import dataclass
 
+from common.runtime.errors import InputError
+
 import numba
 import numpy as np
 import torch
-
-from common.runtime.errors import InputError
 
 TAPS = 12  # points of the Lagrange interpolation of the far field
 CELLS = 3.2  # grid cells in one Ewald width: with 12 taps an error near 1e-7

@@ -7,11 +7,11 @@ import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from common.light_curves import simulation
 from common.runtime import files
+
+import numpy as np
+from tqdm import tqdm
 
 RECIPE = [
     "kappa",

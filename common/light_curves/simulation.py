@@ -11,14 +11,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from common.light_curves import microlensing
 from common.light_curves.data import MAP, OTHER_FIELD, SAME_FIELD, TEST, VALIDATION
 from common.runtime import files, results
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, resume_key
+
+import numpy as np
+from tqdm import tqdm
 
 MARK = "simulated.json"  # beside labels.dat: how the data were made
 
@@ -71,6 +71,7 @@ def simulate(folder, settings: Settings) -> None:
     Raises InputError when `folder` holds curves or labels that are not an unfinished simulation.
     """
     folder = Path(folder)
+    microlensing.star_field(settings.kappa, settings.gamma, settings.smooth_fraction, 1.0)  # sane?
     with files.exclusive(folder) as waited:
         if not (waited and _recipe_in(folder) == _recipe(settings)):
             _simulate(folder, settings)
@@ -107,7 +108,7 @@ def _simulate(folder, settings: Settings) -> None:
                     key = [settings.seed, int(name), disc]
                     write(folder, name, disc, curves_of(disc_map, settings, settings.curves, key))
                     bar.update()
-    files.atomic_write(folder / "labels.dat", lambda path: path.write_text(labels))
+    files.atomic_write(folder / "labels.dat", lambda path: path.write_text(labels, newline="\n"))
 
 
 def labels_of(settings, every, held_out) -> str:
@@ -135,7 +136,7 @@ def write(folder, map_id: str, disc: int, curves) -> Path:
     row = ",".join(["%.6f"] * curves.shape[1])
     text = "\n".join([row % tuple(curve) for curve in curves.tolist()]) + "\n"
     return files.atomic_write(
-        Path(folder) / map_id / f"{disc:02d}.dat", lambda path: path.write_text(text)
+        Path(folder) / map_id / f"{disc:02d}.dat", lambda path: path.write_text(text, newline="\n")
     )
 
 
@@ -148,7 +149,13 @@ def folder_of(settings) -> Path:
 
 
 def data_folder(settings) -> Path:
-    """Return --data-dir, else data/; with --smoke data/ below --out-dir."""
+    """Return --data-dir, else data/; with --smoke data/ below --out-dir.
+
+    Raises InputError for a --data-dir without light curves.
+    """
+    if settings.data_dir and not (Path(settings.data_dir) / "labels.dat").exists():
+        make = f"python -m common.light_curves --data-dir {settings.data_dir}"
+        raise InputError(f"--data-dir {settings.data_dir}: no labels.dat; `{make}` simulates it")
     return Path(settings.data_dir or Path(settings.out_dir if settings.smoke else ".") / "data")
 
 

@@ -8,11 +8,11 @@ import contextlib
 import zipfile
 from pathlib import Path
 
-import torch
-from torch.overrides import TorchFunctionMode
-
 from common.runtime import files
 from common.runtime.errors import InputError
+
+import torch
+from torch.overrides import TorchFunctionMode
 
 
 def save(path: Path, content: dict) -> Path:

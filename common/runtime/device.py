@@ -5,10 +5,10 @@ import os
 from contextlib import nullcontext
 from pathlib import Path
 
-import torch
-
 from common.runtime import distributed
 from common.runtime.errors import InputError
+
+import torch
 
 
 def available_cores() -> int:

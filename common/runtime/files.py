@@ -8,17 +8,41 @@ import sys
 import tempfile
 from pathlib import Path
 
-import filelock
-
 from common.runtime.errors import InputError
+
+import filelock
 
 ROOT = Path(__file__).resolve().parents[2]  # of the project, where the shipped files are
 
 
 def find(name: str, out_dir: str) -> Path:
-    """Return `out_dir/name` if that file exists, else the one shipped with the project."""
+    """Return `out_dir/name` if that file exists, else the project's own; say which on stderr."""
     own = Path(out_dir) / name
-    return own if own.is_file() else ROOT / name
+    return announced(own if own.is_file() else ROOT / name)
+
+
+def announced(path) -> Path:
+    """Return the `path` of what is read, once a line on standard error has named it."""
+    path = Path(path)
+    inside = path.resolve().is_relative_to(ROOT)
+    shown = f"the project's {path.resolve().relative_to(ROOT)}" if inside else path
+    sys.stderr.write(f"reading {shown}\n")
+    return path
+
+
+def check_writable(path) -> None:
+    """Raise InputError unless the file `path` could be written; its folders need not exist yet."""
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is a folder or a device; give the name of a file")
+        there = path.absolute().parent
+        while not there.exists():
+            there = there.parent
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from error
 
 
 def sha256(path: Path) -> str:
@@ -36,8 +60,7 @@ def atomic_write(path: Path, write) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is a folder or a device; give the name of a file")
+        check_writable(path)
         _remove_leftovers(path)
         handle, name = tempfile.mkstemp(".tmp", f"{_mark(path)}{os.getpid()}.", path.parent)
         os.close(handle)

@@ -9,6 +9,7 @@
 
 import argparse
 import dataclasses
+import itertools
 import math
 import os
 import sys
@@ -41,7 +42,7 @@ class Common:
         0, "CPU threads; 0 takes the available cores", minimum=0, maximum=1024, trains=False
     )
     data_dir: str = option(
-        "", "folder with the data (MNIST: or the variable MNIST_ROOT)", trains=False
+        "", "folder with the data (default: data; MNIST: or the variable MNIST_ROOT)", trains=False
     )
     out_dir: str = option(
         ".", "checkpoints/ and figures/ are written below it", smoke="smoke", trains=False
@@ -57,6 +58,13 @@ class Training(Common):
     force: bool = option(False, "overwrite a checkpoint of other settings", trains=False)
 
 
+@dataclass(frozen=True)
+class Drawing(Common):
+    """The flags of the scripts that draw from a trained model."""
+
+    model: str = option("", "checkpoint that is read (default: the shipped one)")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors take one line."""
 
@@ -68,23 +76,28 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def parse(settings_class, description, argv=None, positional=None):
+def parse(settings_class, description, argv=None, positional=None, without=()):
     """Read `argv` (default: the command line) into an instance of `settings_class`.
 
     description: text for --help.  positional: (field name, metavar, nargs) of the field that is
-    given without a flag, or None.  Exits with status 2 and one line on bad input.
+    given without a flag, or None.  without: fields that have no flag here, since they would do
+    nothing.  Exits with status 2 and one line on bad input.
     """
     parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    fields = dataclasses.fields(settings_class)
+    fields, groups = dataclasses.fields(settings_class), {}
+    for kind in settings_class.__mro__[:-1]:  # one group of flags for each class
+        for name in vars(kind).get("__annotations__", {}):
+            groups.setdefault(name, kind.__doc__.splitlines()[0].rstrip("."))
+    titles = {title: parser.add_argument_group(title) for title in groups.values()}
     for field in fields:
         if positional and field.name == positional[0]:
             name, metavar, nargs = positional
             help = field.metadata["help"]
             parser.add_argument(name, metavar=metavar, nargs=nargs, default=UNSET, help=help)
-        else:
-            _add_flag(parser, field)
+        elif field.name not in without:
+            _add_flag(titles[groups[field.name]], field)
     found = vars(parser.parse_args(argv)).items()
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in found if v is not UNSET}
+    given = {k: _given(v) for k, v in found if v is not UNSET}
     for field in fields:
         smoke = field.metadata["smoke"]
         if given.get("smoke") and field.name not in given and smoke is not UNSET:
@@ -95,17 +108,46 @@ def parse(settings_class, description, argv=None, positional=None):
         parser.error(str(error))
 
 
+def _given(value):
+    """Return what was typed: the numbers of a list together, a path with ~ as the home folder."""
+    if isinstance(value, list):
+        return tuple(itertools.chain(*(v if isinstance(v, tuple) else [v] for v in value)))
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+def _numbers(text: str) -> tuple:
+    """Return the numbers in `text`, which commas may divide."""
+    return tuple(float(word) for word in text.rstrip(",").split(","))
+
+
+_numbers.__name__ = "number"  # argparse names it in its error
+
+
+def no_effect(settings, names: str, why: str) -> None:
+    """Raise InputError if one of the fields `names` was given: it would do nothing, `why`."""
+    for field in dataclasses.fields(settings):
+        usual = (field.default, field.metadata["smoke"] if settings.smoke else field.default)
+        if field.name in names.split() and getattr(settings, field.name) not in usual:
+            raise InputError(f"--{field.name.replace('_', '-')} has no effect {why}")
+
+
 def _add_flag(parser, field):
     flag, details = "--" + field.name.replace("_", "-"), field.metadata
     help = details["help"].replace("%", "%%")
     if field.type is bool:
         kind = {"action": "store_true"}
     elif field.type is tuple:  # of numbers
-        kind = {"nargs": "+", "type": float, "metavar": "NUMBER"}
+        kind = {"nargs": "+", "type": _numbers, "metavar": "NUMBER"}
+        help += f" (default: {' '.join(f'{v:g}' for v in field.default)})" if field.default else ""
     else:
-        metavar = None if details["choices"] else field.type.__name__.upper()
+        metavar = (
+            None
+            if details["choices"]
+            else {"str": "TEXT", "int": "N"}.get(field.type.__name__, "NUMBER")
+        )
         kind = {"type": field.type, "choices": details["choices"], "metavar": metavar}
-        help += "" if field.default in ("", None) else f" (default: {field.default})"
+        own = field.default in ("", None) or "default: " in help
+        help += "" if own else f" (default: {field.default})"
     parser.add_argument(flag, default=UNSET, help=help, **kind)
 
 

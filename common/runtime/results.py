@@ -1,5 +1,6 @@
 """What a script leaves besides weights: numbers as JSON, and figures."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -8,14 +9,28 @@ from common.runtime import files
 from common.runtime.errors import InputError
 
 
+def keep_shipped(settings, but: str = "") -> None:
+    """Raise InputError if results of other `settings` would overwrite the shipped ones.
+
+    but: names of fields that do not count, divided by blanks.
+    """
+    if Path(settings.out_dir).resolve() != files.ROOT:
+        return
+    for field in dataclasses.fields(settings):
+        value, counts = getattr(settings, field.name), field.metadata["trains"]
+        if counts and field.name not in but.split() and value != field.default:
+            flag = f"--{field.name.replace('_', '-')} {value}"
+            raise InputError(f"{flag}: would overwrite the shipped results; give an --out-dir")
+
+
 def save_results(out_dir, name: str, metrics: dict, figures: dict, checkpoints=()) -> dict:
     """Write figures/{file}.png for each of `figures`, then figures/{name}.json; print their names.
 
-    figures: {file name without suffix: matplotlib figure}.  checkpoints: names below checkpoints/
-    that the numbers speak of; their SHA-256 go into the JSON.  Returns `metrics` with them.
+    figures: {file name without suffix: matplotlib figure}.  checkpoints: paths of those that the
+    numbers speak of; their SHA-256 go into the JSON.  Returns `metrics` with them.
     """
     folder = Path(out_dir) / "figures"
-    stamps = {c: files.sha256(files.find(f"checkpoints/{c}.pt", out_dir)) for c in checkpoints}
+    stamps = {Path(path).stem: files.sha256(path) for path in checkpoints}
     if len(stamps) == 1:
         metrics = metrics | {"checkpoint_sha256": next(iter(stamps.values()))}
     elif stamps:
@@ -24,6 +39,18 @@ def save_results(out_dir, name: str, metrics: dict, figures: dict, checkpoints=(
         print(save_figure(folder / f"{file}.png", figure))
     print(save_json(folder / f"{name}.json", metrics))
     return metrics
+
+
+def expected(name: str, key: str, digits: int = 2, row: str = "", unit: float = 1) -> str:
+    """Return " (expected: 82.36 ± 0.14)", mean and deviation over seeds of the shipped settings.
+
+    From `key` of `row` (default: `name`) in the project's figures/{name}_seeds.json; "" without it.
+    """
+    found = read_json(files.ROOT / f"figures/{name}_seeds.json").get(row or name, {})
+    if key not in found.get("mean", {}):
+        return ""
+    mean, std = (f"{unit * found[part][key]:.{digits}f}" for part in ("mean", "std"))
+    return f" (expected: {mean} ± {std})"
 
 
 def save_json(path: Path, content: dict) -> Path:

@@ -1,28 +1,32 @@
 """How a script starts and ends: seeds, threads and device; one line instead of a traceback."""
 
+import errno
 import os
 import random
 import signal
 import sys
 import threading
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
+
+from common.runtime import distributed, files
+from common.runtime.device import available_cores, pick_device
+from common.runtime.errors import InputError
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from common.runtime import distributed
-from common.runtime.device import available_cores, pick_device
-from common.runtime.errors import InputError
-
 
 def start(settings) -> torch.device:
     """Seed every generator, set the threads, and return the device that `settings` asks for.
 
-    settings: has `seed`, `threads` and `device`.  Raises InputError for a device that is not here.
+    settings: has `seed`, `threads`, `device` and `out_dir`.  Raises InputError for a device that
+    is not here, and for an `out_dir` that cannot be written, before the work is done.
     Under torchrun it also joins the other processes, with which it shares the cores.
     """
+    files.check_writable(Path(settings.out_dir) / "figures/new")
     distributed.init()
     random.seed(settings.seed)
     np.random.seed(settings.seed)
@@ -72,10 +76,15 @@ def run(main) -> None:
     of torchrun's is gone.
     """
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal without Greek letters
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     name = Path(sys.argv[0])
     name = name.parent.name if name.name == "__main__.py" else name.name
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
         sys.exit(_say(f"{name}: error: {error}", 2))
     except RuntimeError as error:
@@ -90,6 +99,11 @@ def run(main) -> None:
     except BrokenPipeError:  # `python ex_1c.py 1 | head -0`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:  # of standard output: files have their own message
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_say(f"{name}: error: standard output: {error.strerror}", 2))
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -2,6 +2,10 @@
 
 from contextlib import contextmanager
 
+from common.runtime.device import pick_device
+from common.runtime.errors import InputError
+
+import numpy as np
 import torch
 
 
@@ -21,10 +25,16 @@ def seed(number: int):
 
 @contextmanager
 def fork_rng(seed: int | None, device):
-    """Seed torch in the block (None: from the system); the caller's state stays as it was."""
-    device = torch.device(device)
+    """Seed torch in the block (None: from the system); the caller's state stays as it was.
+
+    Raises InputError for a seed that is not a whole number from 0, or a device that is not here.
+    """
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if seed is not None and not (whole and 0 <= seed < 2**63):
+        raise InputError(f"seed = {seed!r}: give a whole number from 0, or None")
+    device = pick_device(str(device))
     index = torch.cuda.current_device() if device.index is None and device.type == "cuda" else 0
     devices = [device.index or index] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.seed() if seed is None else torch.manual_seed(seed)
+        torch.seed() if seed is None else torch.manual_seed(int(seed))
         yield

@@ -4,9 +4,6 @@ import math
 import re
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from common import ebm
 from common.runtime import checkpoints, files
 from common.runtime.errors import InputError
@@ -19,6 +16,9 @@ from common.swiss_roll.density import (
     log_density,
     nearest,
 )
+
+import numpy as np
+import torch
 
 FILE = "swiss_roll_2d.csv"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # no 1_000, no inf
@@ -37,9 +37,12 @@ def load(data_dir: str, noise: float, n: int, seed: int) -> tuple[torch.Tensor, 
     """Return (points (n, 2), noise, source): the user's CSV if there is one, else n samples.
 
     The noise of a CSV is its maximum-likelihood value if the points lie on the roll, else None:
-    then nothing exact is known.  Raises InputError, naming file and line, for a bad CSV.
+    then nothing exact is known.  Raises InputError, naming file and line, for a bad CSV, and for
+    a `data_dir` without one.
     """
     path = Path(data_dir or "data") / FILE
+    if data_dir and not path.exists():
+        raise InputError(f"--data-dir {data_dir}: no {FILE}; without --data-dir it is simulated")
     if not path.exists():
         return sample(n, noise, seed), noise, f"scikit-learn's Swiss roll, noise {noise:g}"
     points = read(path)

@@ -3,11 +3,11 @@
 import itertools
 import math
 
-import numpy as np
-import torch
-
 from common import distances, ebm, swiss_roll
 from common.runtime.errors import InputError
+
+import numpy as np
+import torch
 
 DIVERGED = 100.0  # a chain beyond it, or not finite, counts as diverged
 

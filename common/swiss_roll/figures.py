@@ -3,10 +3,9 @@
 A method has one colour everywhere, the truth is black or grey.
 """
 
-import numpy as np
-from matplotlib.figure import Figure
+from common.plots import DPI, new_figure
 
-from common.plots import DPI
+import numpy as np
 
 COLOURS = {
     "oracle": "k", "cd": "#0072B2", "mala": "#56B4E9", "replica": "#D55E00", "nce": "#009E73",
@@ -19,7 +18,7 @@ LOWEST, HIGHEST = -6.0, -1.0  # of the colour scale of log10 p
 def densities(panels: dict, title: str):
     """Draw {name: log10 p (n, n), x1 along the first axis} over |x_i| < 18, one colour scale."""
     rows = -(-len(panels) // 4)
-    figure = Figure((6.9, 1.85 * rows + 0.4), dpi=2 * DPI, layout="constrained")
+    figure = new_figure(6.9, 1.85 * rows + 0.4, 2 * DPI)
     axes = figure.subplots(rows, -(-len(panels) // rows), sharex=True, sharey=True, squeeze=False)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
@@ -38,7 +37,7 @@ def training(truth, log_p, history: dict, title: str):
     truth: log10 p (n, n), or points (m, 2) where the density is not known; log_p (n, n): as in
     `densities`; history: {"step", "loss"}, and where it is known {"watched_step", "kl_nats"}.
     """
-    figure = Figure((9.2, 2.7), dpi=DPI, layout="constrained")
+    figure = new_figure(9.2, 2.7)
     axes = figure.subplots(1, 4, width_ratios=[1, 1, 1.1, 1.1])
     for axis, part, name in zip(axes, (truth, log_p), ("truth", "model"), strict=False):
         if part.shape == log_p.shape:
@@ -81,7 +80,7 @@ def panels(samples, truth, title):
     """Draw samples {(row, column): (points (n, 2), caption)} over the truth (m, 2), axes alike."""
     rows, columns = (list(dict.fromkeys(key[k] for key in samples)) for k in (0, 1))
     size = 1.5 * len(columns) + 0.4, 1.3 * len(rows) + 0.7
-    figure = Figure(size, dpi=2 * DPI, layout="constrained")
+    figure = new_figure(*size, 2 * DPI)
     axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     _label(axes)
     for (row, column), (points, caption) in samples.items():

@@ -4,11 +4,6 @@ import gzip
 import os
 import struct
 
-import numpy as np
-import pytest
-import torch
-from conftest import run_script
-
 import data_loader
 from common import swiss_roll
 from common.digits import data as digit_data
@@ -16,6 +11,11 @@ from common.light_curves import data as curve_data
 from common.light_curves import simulation
 from common.runtime.errors import InputError
 from common.swiss_roll import data as roll_data
+
+import numpy as np
+import pytest
+import torch
+from conftest import run_script
 
 HEADER = "map_id disc_id k g s p\n"
 ROW = ",".join(["1.5"] * 300) + "\n"

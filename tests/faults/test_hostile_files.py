@@ -2,16 +2,16 @@
 
 import zipfile
 
-import pytest
-import torch
-from conftest import ROOT, run_script
-
 from common import ebm
 from common.digits import classifier
 from common.digits import model as digit_model
 from common.light_curves import model as curve_model
 from common.runtime.errors import InputError
 from common.swiss_roll import data as roll_data
+
+import pytest
+import torch
+from conftest import ROOT, run_script
 
 
 def from_folder(name, load):

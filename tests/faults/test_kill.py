@@ -14,12 +14,12 @@ import sys
 import time
 from pathlib import Path
 
+from common.runtime import checkpoints
+
 import pytest
 import torch
 from conftest import ROOT, run_script
 from matplotlib.image import imread
-
-from common.runtime import checkpoints
 
 SMOKE = ["--smoke", "--threads", "1", "--out-dir", "."]
 FEW = ["--discs", "3", "--curves", "20", "--pixels", "200"]

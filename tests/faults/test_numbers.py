@@ -2,11 +2,6 @@
 
 import math
 
-import numpy as np
-import pytest
-import torch
-from conftest import ROOT
-
 import ex_2b
 import ex_2c
 from common import cvae, ebm, swiss_roll, training
@@ -14,6 +9,11 @@ from common.digits import model as digit_model
 from common.light_curves import model as curve_model
 from common.runtime import resume
 from common.runtime.errors import InputError
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
 
 
 def train(path, steps, spoil_at, spoil="loss", every_seconds=0):
