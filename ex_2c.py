@@ -23,6 +23,7 @@ from common.runtime import files, results, script
 from common.runtime.errors import InputError
 from common.runtime.options import Drawing, no_effect, option, parse
 from common.runtime.seeding import fork_rng
+from data_loader import read_labels
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def main(argv=None) -> dict:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the figure shades what is outside
         generated = generate(SIZES, n, settings.seed, path, device)
-    folder, simulated = simulation.data_folder(settings), simulation.default(settings)
+    folder, simulated = simulation.truth_of(settings, content["source"], read_labels)
     truth = reference.reference_curves(folder, SIZES, n, simulated)  # {p: (2, n, 300)}
     trained, source = content["trained_p"], f"data: {content['source']}; truth: simulated"
     metrics = {"source": source, "curves_each": n, "trained_p": trained, "seed": settings.seed}

@@ -74,9 +74,10 @@ def main(argv=None) -> dict:
     path = files.announced(settings.model or files.ROOT / curve_model.NAME)
     model, _ = curve_model.load(path)
     folder = simulation.folder_of(settings)
-    true = curve_data.by_size(*data_loader.dataloader(folder), settings.each)
+    simulated = simulation.is_simulated(folder)
+    true = curve_data.by_size(*data_loader.dataloader(folder), settings.each, simulated)
     sets = {"generated": sample_by_size(model, true, settings.each, settings.seed)}
-    sets["simulated"] = true
+    sets["simulated" if simulated else "true"] = true
     features, log_p = {}, {}
     for name, curves in sets.items():
         together = np.concatenate(list(curves.values()))

@@ -50,20 +50,6 @@ class Settings(Common):
     threads: int = option(0, "CPU threads; 0: the script's own choice", minimum=0, maximum=1024)
 
 
-def numbers(metrics: dict, prefix: str = "") -> dict:
-    """Return {"test.distances.w1": 0.02, ...}: every number of `metrics` that is a result.
-
-    Left out are lists, settings and histories, and what is no number.
-    """
-    found = {}
-    for name, value in metrics.items():
-        if isinstance(value, dict) and name not in ("settings", "history", "history_nats"):
-            found |= numbers(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[prefix + name] = value
-    return found
-
-
 def summary(runs: dict) -> dict:
     """Return {"mean": {...}, "std": {...}} over the seeds {seed: numbers}, sample deviation."""
     names = sorted(set.intersection(*(set(run) for run in runs.values())))
@@ -125,7 +111,7 @@ def main(argv=None) -> dict:
         for seed in seeds[:3] if exercise == "ex_1b" and variant else seeds:
             folder = Path(settings.scratch) / exercise / f"{variant}_{seed}".lstrip("_")
             metrics = trained(exercise, arguments, seed, folder, settings)
-            runs[str(seed)] = numbers(metrics)
+            runs[str(seed)] = results.numbers(metrics)
             if exercise == "ex_3a":
                 runs[str(seed)] |= under_protocol(folder, settings.smoke)
             row = {"seeds": runs, "source": metrics["source"], "hardware": metrics["hardware"]}

@@ -4,6 +4,7 @@ Equal is 0, but for `two_sample_accuracy`, where it is 0.5.  Two finite samples 
 not at 0 either: quote a distance beside its floor, that of two true sets of the same size.
 """
 
+import math
 import warnings
 
 import numpy as np
@@ -55,7 +56,8 @@ def two_sample_accuracy(a, b, noise: float = 0.0, seed: int = 0, folds: int = 3)
     """Return the test accuracy of an MLP that tells `a` from `b` (C2ST): 0.5 is indistinguishable.
 
     noise: standard deviation of Gaussian noise added to both sides first.  Features are
-    standardised; equally many of each side, `folds`-fold cross-validated.
+    standardised; equally many of each side, `folds`-fold cross-validated.  Of fewer than 30 a side
+    nan, with a warning: too few to train on.
     (Lopez-Paz & Oquab 2017.)
     """
     from sklearn.exceptions import ConvergenceWarning  # scikit-learn takes a second to load
@@ -63,6 +65,9 @@ def two_sample_accuracy(a, b, noise: float = 0.0, seed: int = 0, folds: int = 3)
 
     random = np.random.default_rng(seed)
     n = min(len(a), len(b))
+    if n < 30:
+        warnings.warn(f"C2ST needs 30 of each side, not {n}: nan", stacklevel=2)
+        return math.nan
     pick = [np.asarray(x)[random.permutation(len(x))[:n]] for x in (a, b)]
     x = np.concatenate(pick) + random.normal(0, noise, (2 * n, pick[0].shape[1]))
     x = (x - x.mean(0)) / (x.std(0) + 1e-9)

@@ -1,8 +1,8 @@
 """Compile the report: report/solutions.typ, with the files of figures/, to solutions.pdf.
 
     python -m report.build                    -> solutions.pdf
-    python -m report.build --out-dir mine     -> mine/solutions.pdf, of mine/figures/ where it has
-                                                 them, of the shipped ones where not
+    python -m report.build --out-dir mine     -> mine/solutions.pdf, of mine/figures/ if there is
+                                                 something: tables and pictures, no verdicts
 
 The text takes its numbers from the JSON that the scripts wrote.  The same inputs give the same
 bytes, wherever it is run: fonts are those of the typst package, and the date is the one in
@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.runtime import files, script
+from common.runtime import files, results, script
 from common.runtime.errors import InputError
 from common.runtime.options import Common, parse
 
@@ -32,20 +32,37 @@ class Settings(Common):
 
 def needed() -> list[str]:
     """List the files below figures/ that the text names, sorted."""
-    texts = [path.read_text(encoding="utf-8") for path in TEXT.glob("*.typ")]
+    named = [path for path in TEXT.glob("*.typ") if path.name != "own.typ"]
+    texts = [path.read_text(encoding="utf-8") for path in named]
     return sorted({name for text in texts for name in re.findall(r'"/(figures/[\w.]+)"', text)})
 
 
-def gather(folder: Path, out_dir: str) -> None:
-    """Copy the text and the files it names into `folder`; raise InputError for one missing."""
+def gather(folder: Path, out_dir: str) -> str:
+    """Copy a text and the files it names into `folder`; return the text's name.
+
+    Where `out_dir` has figures of its own, they are all that is shown: the words about the shipped
+    results would not be true of them.  Raises InputError for a missing file.
+    """
     shutil.copytree(TEXT, folder / "report", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (folder / "figures").mkdir()
+    own = sorted((Path(out_dir) / "figures").glob("*.json"))
+    if own and Path(out_dir).resolve() != files.ROOT:
+        index = []
+        for path in own:
+            found, drawn = results.read_json(path), sorted(path.parent.glob(f"{path.stem}*.png"))
+            rows = [[key, f"{value:.6g}"] for key, value in results.numbers(found).items()]
+            names = [picture.name for picture in drawn]
+            index.append({"name": path.stem, "rows": rows, "drawn": names})
+            index[-1]["source"] = str(found.get("source", ""))
+            for picture in drawn:
+                shutil.copy(picture, folder / "figures")
+        results.save_json(folder / "figures/index.json", {"results": index})
+        return "own.typ"
     for name in needed():
-        path = Path(out_dir) / name
-        path = path if path.is_file() else files.ROOT / name
-        if not path.is_file():
+        if not (files.ROOT / name).is_file():
             raise InputError(f"no {name}: `make train` and `make bench` make it")
-        shutil.copy(path, folder / "figures")
+        shutil.copy(files.ROOT / name, folder / "figures")
+    return "solutions.typ"
 
 
 def compiled(out_dir: str = ".") -> bytes:
@@ -53,8 +70,7 @@ def compiled(out_dir: str = ".") -> bytes:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            gather(folder, out_dir)
-            main = folder / "report" / "solutions.typ"
+            main = folder / "report" / gather(folder, out_dir)
             compiler = typst.Compiler(main, root=folder, ignore_system_fonts=True)
             return compiler.compile(format="pdf", timestamp=DATE)
         except OSError as error:  # shutil.Error has no reason of its own
@@ -64,7 +80,7 @@ def compiled(out_dir: str = ".") -> bytes:
         except typst.TypstError as error:
             what = re.sub(rf"\S*{folder.name}/?", "", str(error.diagnostic or error))
             what = " ".join(what.split())[:300]
-            raise InputError(f"report/solutions.typ does not compile: {what}") from error
+            raise InputError(f"the report does not compile: {what}") from error
 
 
 def main(argv=None) -> dict:

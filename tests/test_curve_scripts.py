@@ -1,13 +1,19 @@
 """ex_2a to ex_2d: what they promise, with the shipped checkpoint; bad input; the distances."""
 
+import json
+from pathlib import Path
+
+import ex_2b
 import ex_2c
 import ex_2d
 from common import distances
 from common.light_curves import evaluation as curve_evaluation
 from common.light_curves import simulation
 from common.runtime.errors import InputError
+from report import build
 
 import numpy as np
+import pypdf
 import pytest
 import torch
 from conftest import ROOT, run_script
@@ -107,3 +113,51 @@ def test_bad_light_curves_take_one_line_and_exit_status_2(tmp_path):
     done = run_script([ROOT / "ex_2b.py", "--smoke", "--data-dir", "."], tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "05.dat, line 1" in done.stderr
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A foreign set: 20 files of two maps, other kappa, ten wavy curves each."""
+    monkeypatch.chdir(tmp_path)
+    random, t = np.random.default_rng(0), np.arange(300)
+    rows = []
+    for k in range(20):
+        p, name = 0.08 * 1.25**k, "AB"[k % 2]
+        phase = random.uniform(0, 6, (10, 4, 1))
+        waves = np.sin(np.arange(1, 5)[:, None] * t / (20 + 30 * p) + phase)
+        (tmp_path / "own" / name).mkdir(parents=True, exist_ok=True)
+        path = tmp_path / f"own/{name}/{k + 2:02d}.dat"
+        np.savetxt(path, np.exp(0.3 * waves.sum(1)), "%.5f", ",")
+        rows.append(f"{name} {k + 2} 0.55 0.2 0.1 {p:.5f}")
+    (tmp_path / "own/labels.dat").write_text("map_id disc_id k g s p\n" + "\n".join(rows))
+    return tmp_path / "own"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_own_light_curves_from_training_to_report(own, tmp_path, capsys):
+    """Each file has a role that is said, the truth is at the labels' kappa, the folder is left."""
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    places = ["--smoke", "--threads", "1", "--data-dir", "own", "--out-dir", "mine"]
+    trained = ex_2b.main(places)
+    said = capsys.readouterr().out
+    assert "held out: A_04, A_08, A_12, A_16, A_20" in said and "trained on: A_02, B_03" in said
+    assert len(trained["trained_p"]) == 15 and trained["test"]["distances"]["w1"] > 0
+    model = ["--model", "mine/checkpoints/ex_2b.pt"]
+    with pytest.raises(InputError, match="give its folder as --data-dir"):
+        ex_2c.main(["--smoke", "--out-dir", "mine", *model])
+    ex_2c.main([*places, *model, "--no-distances"])
+    recipe = json.loads(str(np.load("mine/data/truth.npz")["recipe"]))[2]
+    assert [recipe[name] for name in ("kappa", "gamma", "smooth_fraction")] == [0.55, 0.2, 0.1]
+    ex_2d.main([*places, *model])
+    order = json.loads(Path("mine/figures/ex_2d.json").read_text())["order"]
+    assert any("true, curves" in name for name in order)
+    assert {path: path.read_bytes() for path in own.rglob("*") if path.is_file()} == before
+    build.main(["--out-dir", "mine"])
+    pages = [page.extract_text() for page in pypdf.PdfReader("mine/solutions.pdf").pages]
+    text = " ".join(pages)
+    assert "own/labels.dat" in text and "test.distances.w1" in text
+    assert "fell short" not in text and "CAS" not in text
+    labels = (own / "labels.dat").read_text().replace("A 2 0.55", "A 2 0.45")
+    (own / "labels.dat").write_text(labels)
+    with pytest.raises(InputError, match="several k, g, s"):
+        ex_2c.main([*places, *model])

@@ -35,16 +35,29 @@ def test_the_roles_do_not_overlap(folder):
     assert parts.train[min(parts.train)].dtype == np.float32
 
 
-def test_the_attached_set_alone_is_split_by_curves(folder):
-    """Only discs 01, 05, ..., 25 of one map, as in the assignment."""
+@pytest.mark.parametrize("sizes", [3, 7, 25])
+def test_of_own_data_whole_sizes_are_held_out_or_curves_of_few(folder, sizes):
+    """Whatever the discs are called, each curve has one role, and none is lost."""
     x, y = data_loader.dataloader(folder)
-    keys = [f"12345_{disc:02d}" for disc in curve_data.TRAIN]
-    parts = curve_data.split({k: x[k] for k in keys}, {k: y[k] for k in keys})
-    assert set(parts.test) == set(parts.train) and not parts.test_new_tracks
-    for key in keys:
-        p = float(y[key][0, 3])
-        together = np.concatenate([parts.train[p], parts.test[p]])
-        np.testing.assert_allclose(np.sort(together, 0), np.sort(x[key], 0), rtol=1e-6)
+    keys = [key for key in x if key.startswith("12345_")][:sizes]
+    x, y = {f"m_{k}": x[k] for k in keys}, {f"m_{k}": y[k] for k in keys}
+    parts, role = curve_data.split_own(x, y)
+    assert [*role] == [*x] and len(parts.test) == {3: 3, 7: 1, 25: 6}[sizes]
+    together = [c for part in (parts.train, parts.test) for c in part.values()]
+    everything = np.concatenate([*x.values()]).astype(np.float32)
+    np.testing.assert_array_equal(np.sort(np.concatenate(together), 0), np.sort(everything, 0))
+    assert (set(parts.train) & set(parts.test) == set()) == (sizes > 4)
+
+
+def test_sizes_to_hold_out_are_found_to_a_percent_or_refused(folder):
+    x, y = data_loader.dataloader(folder)
+    parts, role = curve_data.split_own(x, y, (0.1957, 5.62))
+    assert [round(p, 3) for p in parts.test] == [0.196, 5.617]
+    assert {key for key in role if role[key] == "held out"} == {"12345_05", "12345_25"}
+    with pytest.raises(InputError, match=r"--hold-out 0.5: no such source size; there are 0\.1"):
+        curve_data.split_own(x, y, (0.5,))
+    with pytest.raises(InputError, match="nothing is left to train on"):
+        curve_data.split_own(x, y, [y[key][0, 3] for key in x])
 
 
 def test_curves_are_relative_to_the_mean_magnification(folder):

@@ -27,38 +27,57 @@ class Split:
 
 
 def split(x: dict, y: dict) -> Split:
-    """Sort what `data_loader.dataloader` returned into the roles of `Split`.
+    """Sort the simulated set, as `data_loader.dataloader` gives it, into the roles of `Split`."""
 
-    The first map is the one trained on.  If it has none of the held-out sources (discs 03, 11,
-    19) every tenth curve of each source is held out instead.  Raises InputError without curves.
-    """
-    if not x:
-        raise InputError("no light curves: labels.dat lists none")
-    first = next(iter(x)).rsplit("_", 1)[0]
-
-    def role(map_id, discs, take=np.asarray):
+    def role(map_id, discs):
         keys = [f"{map_id}_{disc:02d}" for disc in discs]
-        return _gathered(x, y, [key for key in keys if key in x], take)
+        return _gathered(x, y, [key for key in keys if key in x], np.asarray)
 
-    own = sorted(int(key.rsplit("_", 1)[1]) for key in x if key.rsplit("_", 1)[0] == first)
-    trained = [disc for disc in own if disc in TRAIN] or own
-    test = role(first, TEST)
-    if test:
-        train = role(first, trained)
-    else:
-        test = role(first, trained, lambda curves: curves[::10])
-        train = role(first, trained, lambda curves: np.delete(curves, np.s_[::10], 0))
-        if min(map(len, train.values())) == 0:
-            raise InputError("light curves: a source has only one; at least two are needed")
-    validation = role(first, VALIDATION)
-    new_tracks, new_field = role(SAME_FIELD, TEST), role(OTHER_FIELD, TEST)
-    return Split(train, validation, test, new_tracks, new_field)
+    train, validation = role(MAP, TRAIN), role(MAP, VALIDATION)
+    return Split(
+        train, validation, role(MAP, TEST), role(SAME_FIELD, TEST), role(OTHER_FIELD, TEST)
+    )
 
 
-def by_size(x: dict, y: dict, each: int) -> dict:
-    """Return the first `each` curves of every source of the first map: {p: (each, 300)}, sorted."""
-    first = next(iter(x), "").rsplit("_", 1)[0]
-    keys = sorted((key for key in x if key.rsplit("_", 1)[0] == first), key=lambda k: y[k][0, 3])
+def split_own(x: dict, y: dict, hold_out=()) -> tuple[Split, dict]:
+    """Sort any other set: whole source sizes are held out, or curves where there are few sizes.
+
+    hold_out: the sizes p, to 1 %; () takes every fourth in order of p, and of fewer than five sizes
+    every fourth curve.  No curve is in two roles; files of one p are joined, whatever their map.
+    Returns (split, {key: its role in words}).  Raises InputError for a size that is not there, and
+    when nothing is left to train on.
+    """
+    keys = sorted(x, key=lambda key: y[key][0, 3])
+    sizes = sorted({float(y[key][0, 3]) for key in keys})
+    near = {q: [p for p in sizes if abs(p - q) <= 0.01 * p] for q in hold_out}
+    for q in [q for q in near if not near[q]]:
+        there = ", ".join(f"{p:g}" for p in sizes)
+        raise InputError(f"--hold-out {q:g}: no such source size; there are {there}")
+    held = {p for found in near.values() for p in found}
+    held = held or (set(sizes[2:-1:4]) if len(sizes) > 4 else set())
+    if held == set(sizes):
+        raise InputError("nothing is left to train on: hold out fewer source sizes")
+    role = {key: "held out" if float(y[key][0, 3]) in held else "trained on" for key in keys}
+    if held:
+        train, test = (
+            _gathered(x, y, [key for key in keys if role[key] == name], np.asarray)
+            for name in ("trained on", "held out")
+        )
+        return Split(train, {}, test, {}, {}), role
+    train = _gathered(x, y, keys, lambda curves: np.delete(curves, np.s_[::4], 0))
+    if not train or min(map(len, train.values())) == 0:
+        raise InputError("light curves: a source has only one; at least two are needed")
+    test = _gathered(x, y, keys, lambda curves: curves[::4])
+    return Split(train, {}, test, {}, {}), dict.fromkeys(keys, "every fourth curve held out of")
+
+
+def by_size(x: dict, y: dict, each: int, simulated: bool = True) -> dict:
+    """Return the first `each` curves of every source: {p: (each, 300)}, sorted.
+
+    simulated: of the map that is trained on alone; else of all maps.
+    """
+    keys = [key for key in x if not simulated or key.startswith(MAP)]
+    keys.sort(key=lambda key: y[key][0, 3])
     found = _gathered(x, y, keys, lambda curves: curves[:each])
     return {p: curves[:each] for p, curves in found.items()}
 

@@ -197,7 +197,8 @@ def reference_distances(data) -> dict:
     if data.test_new_tracks:
         near = mean_distances(data.test_new_tracks, data.test)
         return {"floor": near, "floor_other_field": mean_distances(data.test_new_field, data.test)}
-    halves = [{p: curves[k::2] for p, curves in data.test.items()} for k in (0, 1)]
+    enough = {p: curves for p, curves in data.test.items() if len(curves) > 1}
+    halves = [{p: curves[k::2] for p, curves in enough.items()} for k in (0, 1)]
     return {"floor": mean_distances(*halves)}
 
 

@@ -6,6 +6,7 @@ an independent star field, both for the sources that are held out.
 Takes about a minute on 2 cores, 150 MB on disk; an existing data set is never touched.
 """
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def _recipe(settings) -> dict:
 
 def _recipe_in(folder):
     """Return the recipe of the finished simulation in `folder`; None if there is none."""
-    if source_of(folder).startswith("simulated"):
+    if is_simulated(folder):
         return json.loads((folder / MARK).read_text(encoding="utf-8"))["settings"]
     return None
 
@@ -157,6 +158,31 @@ def data_folder(settings) -> Path:
         make = f"python -m common.light_curves --data-dir {settings.data_dir}"
         raise InputError(f"--data-dir {settings.data_dir}: no labels.dat; `{make}` simulates it")
     return Path(settings.data_dir or Path(settings.out_dir if settings.smoke else ".") / "data")
+
+
+def is_simulated(folder) -> bool:
+    """Tell whether the light curves in `folder` are this simulator's, and its alone."""
+    return source_of(folder).startswith("simulated")
+
+
+def truth_of(settings, source: str, read_labels) -> tuple[Path, Settings]:
+    """Return (folder to keep it in, what to simulate) as the truth beside generated curves.
+
+    It has the convergence, shear and smooth fraction that the labels of the data say.  Nothing is
+    written into a folder with other people's data.  source: of the data that the model was trained
+    on; read_labels: `data_loader.read_labels`.  Raises InputError when those are not known.
+    """
+    folder, own = data_folder(settings), default(settings)
+    if not (folder / "labels.dat").exists() or not (is_simulated(folder) or settings.data_dir):
+        if not source.startswith("simulated"):
+            raise InputError(f"the model was trained on {source}: give its folder as --data-dir")
+        return folder, own
+    macro = {tuple(values[:3].tolist()) for *_, values in read_labels(folder / "labels.dat")}
+    if len(macro) > 1:
+        raise InputError(f"{folder / 'labels.dat'}: several k, g, s: no single truth; take --p")
+    kappa, gamma, smooth = macro.pop()
+    own = dataclasses.replace(own, kappa=kappa, gamma=gamma, smooth_fraction=smooth)
+    return folder if is_simulated(folder) else Path(settings.out_dir) / "data", own
 
 
 def default(settings) -> Settings:

@@ -17,7 +17,8 @@ def keep_shipped(settings, but: str = "") -> None:
     if Path(settings.out_dir).resolve() != files.ROOT:
         return
     for field in dataclasses.fields(settings):
-        value, counts = getattr(settings, field.name), field.metadata["trains"]
+        value = getattr(settings, field.name)
+        counts = field.metadata["trains"] or field.name == "data_dir"
         if counts and field.name not in but.split() and value != field.default:
             flag = f"--{field.name.replace('_', '-')} {value}"
             raise InputError(f"{flag}: would overwrite the shipped results; give an --out-dir")
@@ -81,6 +82,20 @@ def to_json(value):
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
+
+
+def numbers(metrics: dict, prefix: str = "") -> dict:
+    """Return {"test.distances.w1": 0.02, ...}: every number of `metrics` that is a result.
+
+    Left out are lists, settings and histories, and what is no number.
+    """
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict) and name not in ("settings", "history", "history_nats"):
+            found |= numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[prefix + name] = value
+    return found
 
 
 def picture_format(path: Path) -> str:

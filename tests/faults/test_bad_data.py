@@ -68,15 +68,15 @@ def test_pipes_and_folders_in_place_of_files_do_not_hang(folder, tmp_path):
 def test_sources_of_the_same_size_are_joined_and_not_overwritten(folder):
     (folder / "labels.dat").write_text(HEADER + "12345 5 0 0 0 0.2\n12345 25 0 0 0 0.2\n")
     x, y = data_loader.dataloader(folder)
-    parts = curve_data.split(x, y)
+    parts, _ = curve_data.split_own(x, y)
     assert len(parts.train[0.2]) + len(parts.test[0.2]) == 8
-    assert len(curve_data.by_size(x, y, 3)[0.2]) == 3
+    assert len(curve_data.by_size(x, y, 3, False)[0.2]) == 3
 
 
 def test_a_source_with_one_curve_cannot_be_split(folder):
     (folder / "12345/05.dat").write_text(ROW)
     with pytest.raises(InputError, match="at least two"):
-        curve_data.split(*data_loader.dataloader(folder))
+        curve_data.split_own(*data_loader.dataloader(folder))
 
 
 def test_old_processed_digits_do_not_replace_the_files(small_mnist):
