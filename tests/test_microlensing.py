@@ -21,14 +21,47 @@ def image_sum(field, x):
     (a, b), stars = field.box, field.stars
     z = (x[:, 0] + 1j * x[:, 1])[:, None] - (stars[:, 0] + 1j * stars[:, 1])
     total = sum(np.pi / a / np.tan(np.pi * (z - 1j * row * b) / a) for row in range(-15, 16))
-    even = 2 * np.pi / (a * b) * z.imag
+    total, even = total * field.masses, 2 * np.pi / (a * b) * z.imag * field.masses
     return np.stack([total.real.sum(1), (-total.imag - even).sum(1)], 1)
 
 
-def test_deflections_equal_the_direct_sum_with_images(field):
+MASSES = ["equal", "salpeter", "kroupa", np.geomspace(0.01, 30, 40)]
+
+
+@pytest.mark.parametrize("masses", MASSES, ids=str)
+def test_deflections_equal_the_direct_sum_with_images(masses):
+    field = microlensing.star_field(0.4, 0.4, 0.0, 4.0, seed=1, masses=masses)
     x = np.random.default_rng(0).uniform(size=(500, 2)) * field.box
     error = microlensing.deflection(field, x) - image_sum(field, x)
-    assert np.sqrt((error**2).mean()) < 5e-7
+    assert np.sqrt((error**2).mean()) < 5e-7 * max(1, np.sqrt((field.masses**2).mean()))
+
+
+@pytest.mark.parametrize("masses", MASSES, ids=str)
+def test_the_fast_loops_know_the_masses_and_keep_the_mean_magnification(masses):
+    """A shift of all stars by half the box shifts the map; the mean stays exact."""
+    field = microlensing.star_field(0.4, 0.4, 0.3, 4.0, seed=1, masses=masses)
+    mu = microlensing.magnification_map(field, 64, rays=40.0)
+    assert mu.mean() == pytest.approx(field.mean_magnification, rel=1e-9)
+    moved = microlensing.star_field(
+        0.4, 0.4, 0.3, 4.0, masses=field.masses, stars=field.stars + field.box / 2
+    )
+    other = np.roll(microlensing.magnification_map(moved, 64, rays=40.0), (32, 32), (0, 1))
+    assert np.corrcoef(mu.ravel(), other.ravel())[0, 1] > 0.99
+
+
+def test_mass_functions_have_their_slopes_and_the_mean_one():
+    for name, pieces in microlensing.MASS_FUNCTIONS.items():
+        m = microlensing.sample_masses(200_000, name)
+        assert m.mean() == pytest.approx(1) and m.max() / m.min() == pytest.approx(
+            pieces[-1][1] / pieces[0][0], rel=0.02
+        )
+        unit, weights = m.min() / pieces[0][0], []
+        height = 1.0
+        for low, high, slope in pieces:
+            weights.append(height * low / (slope + 1) * ((high / low) ** (slope + 1) - 1))
+            height *= (high / low) ** slope
+        share = np.mean(m < pieces[0][1] * unit)
+        assert share == pytest.approx(weights[0] / sum(weights), abs=0.01), name
 
 
 @pytest.mark.parametrize("width", [0.15, 0.2, 0.4])
@@ -84,23 +117,24 @@ def test_the_map_does_not_depend_on_the_number_of_threads(field):
     np.testing.assert_allclose(one, two, rtol=1e-12)
 
 
-def one_star(kappa=1e-4, gamma=0.0):
+def one_star(kappa=1e-4, gamma=0.0, mass=1.0):
     """One star in a box so large that its images do not matter; the macro-lens is their mass."""
     slopes = np.abs([1 - kappa - gamma, 1 - kappa + gamma])
-    width = np.sqrt(np.pi / kappa * slopes.prod())
+    width = np.sqrt(np.pi * mass / kappa * slopes.prod())
     box = width / slopes
-    return microlensing.StarField(kappa, gamma, width, box[None] / 2)
+    return microlensing.StarField(kappa, gamma, width, box[None] / 2, np.full(1, mass))
 
 
-def test_a_single_lens_magnifies_as_it_should():
-    """mu(u) = (u^2 + 2) / (u sqrt(u^2 + 4)), averaged over a small disc."""
-    field = one_star(2.5e-3)
+@pytest.mark.parametrize("mass", [1.0, 4.0])
+def test_a_single_lens_magnifies_as_it_should(mass):
+    """mu(u) = (u^2 + 2) / (u sqrt(u^2 + 4)), u in units of its own R_E, over a small disc."""
+    field = one_star(2.5e-3, mass=mass)
     mu = microlensing.magnification_map(field, 1500, rays=20.0)
     disc = microlensing.convolve(mu, field.width, 0.05)
     centre = field.width / 2
     for u in (0.5, 1.0, 1.5, 2.5):
         angles = np.linspace(0, 2 * np.pi, 40)
-        ring = centre + u * np.stack([np.cos(angles), np.sin(angles)], 1)
+        ring = centre + np.sqrt(mass) * u * np.stack([np.cos(angles), np.sin(angles)], 1)
         found = microlensing.read_tracks(disc, field.width, ring).mean()
         assert found == pytest.approx((u**2 + 2) / (u * np.sqrt(u**2 + 4)), rel=0.01), u
 
@@ -146,6 +180,38 @@ def test_half_of_the_light_comes_from_within_the_radius(profile):
     inside = image[np.hypot(x[:, None], x) <= radius].sum() / image.sum()
     assert image.sum() == pytest.approx(1, abs=1e-5)
     assert inside == pytest.approx(0.5, abs=0.02)
+
+
+def test_any_radial_profile_is_a_function():
+    """Those that have a name, written out; k to where half of the power is gone, and beyond."""
+    k = np.linspace(0, 10, 50)
+    for name, profile in (
+        ("gaussian", lambda r: np.exp(-np.log(2) * r**2)), ("uniform", lambda r: r < np.sqrt(2))
+    ):  # fmt: skip
+        found = microlensing.profile_transform(k, 0.7, profile)
+        assert np.abs(found - microlensing.profile_transform(k, 0.7, name)).max() < 0.01, name
+    with pytest.raises(InputError, match="must be finite"):
+        microlensing.profile_transform(k, 0.7, lambda r: r * np.nan)
+
+
+def test_a_map_is_kept_with_its_error_and_its_stars(field, tmp_path):
+    """The error is that to a map of many more rays, with a source and without; it falls."""
+    best, errors = microlensing.magnification_map(field, 128, 400.0), []
+    for rays in (5.0, 40.0):
+        mu = microlensing.magnification_map(field, 128, rays)
+        for radius in (None, 0.1):
+            a, b = (
+                (mu, best)
+                if radius is None
+                else (microlensing.convolve(one, field.width, radius) for one in (mu, best))
+            )
+            errors.append(microlensing.map_error(mu, field, rays, radius))
+            assert errors[-1] == pytest.approx(np.std(a - b) / mu.mean(), rel=0.5)
+    assert errors[0] > 2 * errors[2] and errors[0] > 5 * errors[1]
+    with np.load(microlensing.save_map(tmp_path / "map.npz", mu, field, rays)) as kept:
+        np.testing.assert_array_equal(kept["mu"], mu)
+        np.testing.assert_array_equal(kept["stars"], field.stars)
+        assert kept["kappa"] == 0.4 and float(kept["relative_rms_error"]) == errors[2]
 
 
 def test_undoing_the_grid_undoes_it():

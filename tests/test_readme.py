@@ -27,8 +27,9 @@ def test_commands_run(command, small_mnist):
 
 
 def test_the_python_example_runs(tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert blocks
+    texts = README + (ROOT / "docs/simulator.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", texts, re.DOTALL)
+    assert len(blocks) == 5
     for code in blocks:
         done = run_script(["-c", code], tmp_path)
         assert done.returncode == 0, done.stderr

@@ -13,9 +13,13 @@ figures       arrays in, figures out
 from common.light_curves.microlensing import (
     convolve,
     magnification_map,
+    map_error,
     read_tracks,
+    save_map,
     star_field,
     tracks,
 )
 
-__all__ = ["convolve", "magnification_map", "read_tracks", "star_field", "tracks"]
+__all__ = [
+    "convolve", "magnification_map", "map_error", "read_tracks", "save_map", "star_field", "tracks"
+]  # fmt: skip

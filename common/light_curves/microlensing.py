@@ -5,7 +5,8 @@
     disc = convolve(mu, field.width, radius=0.1)              # as seen by a source of that size
     curves = read_tracks(disc, field.width, tracks(10, field.width, 4.5, 300, seed=2))
 
-Lengths are Einstein radii R_E of one star; all stars have the same mass.  The lens equation
+Lengths are Einstein radii R_E of a star of mass 1; a star of mass m has sqrt(m) R_E.  The lens
+equation
 
     y = diag(1 - kappa - gamma, 1 - kappa + gamma) x - alpha(x)
 
@@ -16,14 +17,21 @@ width / |1 - kappa - gamma| by width / |1 - kappa + gamma|, which maps onto a pe
 exact.  (Kayser, Refsdal & Stabell 1986; Wambsganss 1999; Ewald 1921 for the split.)
 """
 
+import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
+from common.runtime import files
 from common.runtime.errors import InputError
 
 import numpy as np
 import torch
 
 PROFILES = ("gaussian", "uniform", "shakura-sunyaev")
+MASS_FUNCTIONS = {  # pieces of a power law: (from, to, exponent), in any unit of mass
+    "salpeter": [(0.1, 10.0, -2.35)],  # Salpeter 1955
+    "kroupa": [(0.08, 0.5, -1.3), (0.5, 10.0, -2.3)],  # Kroupa 2001
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class StarField:
     gamma: float  # shear
     width: float  # of the periodic source plane, R_E
     stars: np.ndarray  # (n, 2), 0 <= x < box
+    masses: np.ndarray  # (n,), in the unit of mass whose Einstein radius is R_E
 
     @property
     def slopes(self) -> np.ndarray:
@@ -51,41 +60,66 @@ class StarField:
         return 1 / abs(self.slopes.prod())
 
 
-def star_field(kappa=0.4, gamma=0.4, smooth_fraction=0.0, width=100.0, seed=0) -> StarField:
-    """Scatter round(kappa (1 - smooth_fraction) area / pi) stars evenly over the lens box.
+def star_field(
+    kappa=0.4, gamma=0.4, smooth_fraction=0.0, width=100.0, seed=0, masses="equal", stars=None
+) -> StarField:
+    """Scatter stars of the mass kappa (1 - smooth_fraction) area / pi evenly over the lens box.
 
     kappa, gamma: convergence and shear; smooth_fraction: share of kappa that is not in stars;
-    width: of the source plane, R_E.  Rounding to whole stars moves the smooth share, not kappa.
-    Raises InputError for a macro-lens of infinite magnification, or a size out of range.
+    width: of the source plane, R_E.  masses: "equal" (1), "salpeter", "kroupa" (of mean 1), or
+    an array (n,), and then there are n stars.  stars: positions (n, 2) in the lens box, R_E, drawn
+    unless given.  What the stars lack of kappa, or have too much, is smooth matter.
+    Raises InputError for a macro-lens of infinite magnification, or anything out of range.
     """
     slopes = np.array([1 - kappa - gamma, 1 - kappa + gamma])
-    if not (
-        np.isfinite([*slopes, width]).all()
-        and kappa >= 0
-        and 0 <= smooth_fraction <= 1
-        and width > 0
-    ):
+    sane = np.isfinite([*slopes, width]).all() and kappa >= 0 and width > 0
+    if not (sane and 0 <= smooth_fraction <= 1):
         raise InputError("star field: kappa >= 0, 0 <= smooth fraction <= 1 and width > 0, please")
     if np.abs(slopes).min() < 1e-3:
         raise InputError(f"kappa = {kappa}, gamma = {gamma}: the macro-lens magnifies without end")
-    box = width / np.abs(slopes)
+    box, named = width / np.abs(slopes), isinstance(masses, str)
     count = round(kappa * (1 - smooth_fraction) * box.prod() / np.pi)
+    if stars is not None or not named:
+        count = len(masses if stars is None else stars)
     if count > 10**7:
         raise InputError(f"{count} stars: too many; choose a smaller width")
-    stars = np.random.default_rng(seed).uniform(size=(count, 2)) * box
-    return StarField(kappa, gamma, width, stars)
+    if stars is None:
+        stars = np.random.default_rng(seed).uniform(size=(count, 2)) * box
+    if named:
+        masses = np.ones(count) if masses == "equal" else sample_masses(count, masses, seed)
+    stars, masses = np.asarray(stars, float), np.asarray(masses, float)
+    fits = stars.shape == (count, 2) and masses.shape == (count,)
+    if not (fits and np.isfinite(stars).all() and ((masses > 0) & (masses < 1e6)).all()):
+        raise InputError("star field: give finite positions (n, 2) and masses (n,) above 0")
+    return StarField(kappa, gamma, width, np.mod(stars, box), masses)
+
+
+def sample_masses(n: int, function: str, seed=0) -> np.ndarray:
+    """Draw n masses of a mass function, "salpeter" or "kroupa", scaled to the mean 1: (n,)."""
+    if function not in MASS_FUNCTIONS:
+        raise InputError(f"masses {function!r}: equal, {', '.join(MASS_FUNCTIONS)}, or an array")
+    at, share, height = [], [], 1.0
+    for low, high, slope in MASS_FUNCTIONS[function]:  # continuous at the joints
+        m = np.geomspace(low, high, 2001)
+        density = height * (m / low) ** slope
+        at, height = [*at, *m[:-1]], density[-1]
+        share += [*(np.diff(m) * (density[1:] + density[:-1]) / 2)]
+    total = np.append(0, np.cumsum(share))
+    u = np.random.default_rng(seed).uniform(0, total[-1], n)
+    masses = np.interp(u, total, [*at, high])
+    return masses / masses.mean() if n else masses
 
 
 def deflection(field: StarField, x, ewald_width: float = 0.25) -> np.ndarray:
     """Return alpha at points x (n, 2) of the lens plane, R_E: (n, 2), mean zero over the box.
 
-    Each star d / |d|^2 is split: a Gaussian of standard deviation `ewald_width` (R_E) carries the
-    far field, summed on a grid by FFT; the rest, d / |d|^2 exp(-d^2 / 2 ewald_width^2), is summed
+    Each star, m d / |d|^2, is split: a Gaussian of deviation `ewald_width` (R_E) carries the
+    far field, summed on a grid by FFT; the rest, m d / |d|^2 exp(-d^2 / 2 ewald_width^2), is summed
     over the stars within six widths.  The result does not depend on the split (to 1e-7).
     """
     from common.light_curves import ray_shooting  # numba: seconds to load
 
-    far = ray_shooting.FarField.of(field.stars, field.box, ewald_width)
+    far = ray_shooting.FarField.of(field.stars, field.masses, field.box, ewald_width)
     return ray_shooting.at_points(far, np.asarray(x, float))
 
 
@@ -103,10 +137,37 @@ def magnification_map(
         raise InputError(f"magnification map: {pixels} pixels, {rays} rays a pixel: out of range")
     from common.light_curves import ray_shooting  # numba: seconds to load
 
-    far = ray_shooting.FarField.of(field.stars, field.box, ewald_width)
+    far = ray_shooting.FarField.of(field.stars, field.masses, field.box, ewald_width)
     spacing = field.width / pixels * np.sqrt(field.mean_magnification / rays)
     threads = threads or torch.get_num_threads()
     return ray_shooting.shoot(far, field.slopes, field.width, pixels, spacing, threads)
+
+
+def map_error(mu, field: StarField, rays: float = 5.0, radius: float | None = None) -> float:
+    """Return the rms error of a map, relative to its mean, that the number of rays leaves.
+
+    mu, rays: as from `magnification_map`.  A second map is made with a tenth more rays, on a grid
+    that fits to no node of the first; their difference is sqrt(2) times the error.  radius: of a
+    source, R_E, that is applied to both; None is the map itself.
+    """
+    both = [mu, magnification_map(field, len(mu), 1.1 * rays)]
+    if radius is not None:
+        both = [convolve(one, field.width, radius) for one in both]
+    return float(np.std(both[0] - both[1]) / np.sqrt(2) / np.mean(mu))
+
+
+def save_map(path, mu, field: StarField, rays: float = 5.0) -> Path:
+    """Write a map to `path` (.npz), whole: mu, its `map_error`, and the star field behind it."""
+    if Path(path).suffix != ".npz":
+        raise InputError(f"cannot write {path}: the name must end in .npz")
+    content = dataclasses.asdict(field) | {"mu": mu, "rays": rays}
+    content["relative_rms_error"] = map_error(mu, field, rays)
+
+    def write(temporary):
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **content)
+
+    return files.atomic_write(path, write)
 
 
 def convolve(mu, width: float, radius, profile="gaussian", undo_grid=True, spectrum=None):
@@ -143,7 +204,9 @@ def profile_transform(k, radius: float, profile: str = "gaussian") -> np.ndarray
 
     gaussian: exp(-k^2 s^2 / 2), s = radius / sqrt(2 ln 2).  uniform: 2 J1(kR) / kR, R = sqrt(2)
     radius.  shakura-sunyaev: the thin disc I(R) ~ 1 / (exp((R / R0)^(3/4)) - 1), R0 = radius /
-    2.44 (Shakura & Sunyaev 1973).  k in radians per R_E, any shape.  Raises InputError.
+    2.44 (Shakura & Sunyaev 1973).  Or any function of R / radius, an array, that is the surface
+    brightness there, in any unit; beyond R = 150 radius it counts as dark.
+    k in radians per R_E, any shape.  Raises InputError.
     """
     if not (np.isfinite(radius) and radius > 0):
         raise InputError(f"source radius {radius}: must be a finite number above 0")
@@ -153,14 +216,19 @@ def profile_transform(k, radius: float, profile: str = "gaussian") -> np.ndarray
     if profile == "uniform":
         x = torch.from_numpy(np.maximum(k * radius * np.sqrt(2), 1e-8))
         return (2 * torch.special.bessel_j1(x) / x).numpy()
-    if profile != "shakura-sunyaev":
-        raise InputError(f"profile {profile!r}: choose one of {', '.join(PROFILES)}")
-    r = np.linspace(0, 1, 4001)[1:] ** 2 * 150  # in R0; exp(-150^0.75) = 2e-19
-    ring = r / np.expm1(r**0.75) * np.gradient(r)
+    if profile == "shakura-sunyaev":
+        radius = radius / 2.44
+        profile = lambda r: 1 / np.expm1(r**0.75)  # noqa: E731
+    elif not callable(profile):
+        raise InputError(f"profile {profile!r}: {', '.join(PROFILES)}, or a function of R / radius")
+    r = np.linspace(0, 1, 4001)[1:] ** 2 * 150  # for the thin disc: exp(-150^0.75) = 2e-19
+    ring = r * np.asarray(profile(r), float) * np.gradient(r)
+    if not (np.isfinite(ring).all() and ring.sum() > 0):
+        raise InputError("profile: the surface brightness must be finite, and not 0 everywhere")
     q = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 2000)])
     bessel = torch.special.bessel_j0(torch.from_numpy(q[:, None] * r)).numpy()
     transform = bessel @ ring / ring.sum()
-    return np.interp(k * radius / 2.44, q, transform, right=0.0)
+    return np.interp(k * radius, q, transform, right=0.0)
 
 
 def tracks(n: int, width: float, length: float, samples: int, seed=0):

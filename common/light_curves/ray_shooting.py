@@ -27,15 +27,17 @@ class FarField:
     cells: np.ndarray  # (2,) float: cells along each side of the box
     box: np.ndarray  # (2,) R_E
     stars: np.ndarray  # (n, 2) R_E
+    masses: np.ndarray  # (n,)
     ewald_width: float  # R_E
 
     @staticmethod
-    def of(stars, box, ewald_width) -> "FarField":
+    def of(stars, masses, box, ewald_width) -> "FarField":
         """Solve div alpha = 2 kappa for stars (n, 2) smeared by Gaussians, without their mean."""
         if not 0.01 <= ewald_width <= 10:
             raise InputError(f"ewald_width {ewald_width}: give 0.01 to 10 R_E")
         m = [_smooth_size(side * CELLS / ewald_width) for side in box]
-        kappa = torch.from_numpy(_smear(np.asarray(stars, float), np.array(box), *m, ewald_width))
+        stars, masses = np.asarray(stars, float), np.asarray(masses, float)
+        kappa = torch.from_numpy(_smear(stars, masses, np.array(box), *m, ewald_width))
         k1 = 2 * np.pi * torch.fft.fftfreq(m[0], box[0] / m[0], dtype=torch.float64)[:, None]
         k2 = 2 * np.pi * torch.fft.rfftfreq(m[1], box[1] / m[1], dtype=torch.float64)[None]
         square = k1**2 + k2**2
@@ -43,7 +45,7 @@ class FarField:
         potential = -2 * torch.fft.rfft2(kappa) / square
         alpha = [torch.fft.irfft2(1j * k * potential, s=m).numpy() for k in (k1, k2)]
         grid = np.pad(np.stack(alpha), ((0, 0), (0, TAPS), (0, TAPS)), mode="wrap")
-        return FarField(grid, np.array(m, float), np.array(box), np.asarray(stars), ewald_width)
+        return FarField(grid, np.array(m, float), np.array(box), stars, masses, ewald_width)
 
 
 def _smooth_size(least: float) -> int:
@@ -60,8 +62,8 @@ def _smooth_size(least: float) -> int:
 
 
 @numba.njit
-def _smear(stars, box, m1, m2, width):
-    """Add pi times a unit Gaussian for each star to a periodic grid (m1, m2)."""
+def _smear(stars, masses, box, m1, m2, width):
+    """Add pi times its mass times a unit Gaussian for each star to a periodic grid (m1, m2)."""
     grid = np.zeros((m1, m2))
     h1, h2 = box[0] / m1, box[1] / m2
     n1, n2 = int(7 * width / h1) + 1, int(7 * width / h2) + 1
@@ -69,6 +71,7 @@ def _smear(stars, box, m1, m2, width):
         c1, c2 = int(stars[s, 0] / h1), int(stars[s, 1] / h2)
         for i in range(c1 - n1, c1 + n1 + 1):
             g = np.exp(-0.5 * ((i * h1 - stars[s, 0]) / width) ** 2) / (2 * width**2)
+            g *= masses[s]
             for j in range(c2 - n2, c2 + n2 + 1):
                 e = np.exp(-0.5 * ((j * h2 - stars[s, 1]) / width) ** 2)
                 grid[i % m1, j % m2] += g * e
@@ -103,7 +106,7 @@ def at_points(far: FarField, x) -> np.ndarray:
             e = np.mod(d + 0.5 * far.box, far.box) - 0.5 * far.box + image
             square = np.maximum((e**2).sum(2), 1e-24)
             near = np.exp(-0.5 * square / far.ewald_width**2) / square * (square < reach**2)
-            out[rows] += (e * near[..., None]).sum(1)
+            out[rows] += (e * (near * far.masses)[..., None]).sum(1)
     return out
 
 
@@ -144,20 +147,22 @@ def shoot(far: FarField, slopes, width, pixels, spacing, threads) -> np.ndarray:
 def _stars_of_tiles(far, tiles):
     """List for each tile the stars (or their images) whose near field reaches it.
 
-    Returns (first (tiles + 1,), star positions (pairs, 2)): tile t has rows first[t]:first[t + 1].
+    Returns (first (tiles + 1,), rows (pairs, 3) of position and mass): tile t has the rows
+    first[t]:first[t + 1].
     """
     side, reach = far.box / tiles, REACH * far.ewald_width
     low = np.floor((far.stars - reach) / side).astype(np.int64)
     high = np.floor((far.stars + reach) / side).astype(np.int64)
     most = (high - low).max(0) + 1 if len(low) else (0, 0)
-    numbers, places = [np.zeros(0, np.int64)], [np.zeros((0, 2))]
+    numbers, places = [np.zeros(0, np.int64)], [np.zeros((0, 3))]
     for i in range(most[0]):
         for j in range(most[1]):
             at = low + np.array([i, j])
             keep = (at <= high).all(1)
             tile = at[keep] % tiles
             numbers.append(tile[:, 0] * tiles[1] + tile[:, 1])
-            places.append(far.stars[keep] + (tile - at[keep]) * side)
+            there = far.stars[keep] + (tile - at[keep]) * side
+            places.append(np.column_stack([there, far.masses[keep]]))
     numbers, places = np.concatenate(numbers), np.concatenate(places)
     order = np.argsort(numbers, kind="stable")
     first = np.searchsorted(numbers[order], np.arange(tiles[0] * tiles[1] + 1))
@@ -176,7 +181,7 @@ def _shoot(maps, grid, x1, x2, b1, w1, b2, w2, first, places, width, slopes, sca
                 i0, j0, t = ti * TILE, tj * TILE, ti * across + tj
                 _far(a, grid, b1, w1, b2, w2, i0, j0)
                 for s in range(first[t], first[t + 1]):
-                    _near(a, x1, x2, places[s, 0], places[s, 1], i0, j0, width)
+                    _near(a, x1, x2, places[s], i0, j0, width)
                 _deposit(maps[thread], a, x1, x2, i0, j0, slopes, scale)
 
 
@@ -205,8 +210,9 @@ def _far(a, grid, b1, w1, b2, w2, i0, j0):
 
 
 @numba.njit(fastmath=True)
-def _near(a, x1, x2, s1, s2, i0, j0, width):
-    """Add the near field of a star at (s1, s2): d / |d|^2 exp(-|d|^2 / 2 width^2)."""
+def _near(a, x1, x2, star, i0, j0, width):
+    """Add the near field of a star (s1, s2, m): m d / |d|^2 exp(-|d|^2 / 2 width^2)."""
+    s1, s2, m = star
     dx, ex = np.empty(TILE), np.empty(TILE)
     for i in range(TILE):
         dx[i] = x1[i0 + i] - s1
@@ -217,7 +223,7 @@ def _near(a, x1, x2, s1, s2, i0, j0, width):
             continue
         ey = np.exp(-0.5 * (dy / width) ** 2)
         for i in range(TILE):
-            w = ex[i] * ey / (dx[i] * dx[i] + dy * dy + 1e-24)
+            w = m * ex[i] * ey / (dx[i] * dx[i] + dy * dy + 1e-24)
             a[0, j, i] += w * dx[i]
             a[1, j, i] += w * dy
 
