@@ -129,7 +129,9 @@ def main(argv=None) -> dict:
     if settings.validate:
         data, name = digit_data.hold_out(data), "checkpoints/ex_1b_validation.pt"
     key = resume_key(settings, source=data.source)
-    path = checkpoints.unclaimed(Path(settings.out_dir) / name, key, settings.force)
+    path = checkpoints.unclaimed(
+        Path(settings.out_dir) / name, key, settings.force, {"covariance": "diagonal"}
+    )
     state = resume.State(path, key, settings.resume, settings.force)
     model, history = fit(data, settings, device, state)
     if not distributed.is_main():
@@ -149,8 +151,6 @@ def main(argv=None) -> dict:
     metrics["history_nats"] = {k: v for k, v in history.items() if isinstance(v, list)}
     examples = evaluation.examples(model, data, settings.seed)
     drawn = figures.of_training(history, metrics, examples)
-    metrics = results.save_results(settings.out_dir, "ex_1b", metrics, drawn, [path])
-    state.remove()
     read, real = metrics["sample_quality"], "real digits"
     print(
         f"-ELBO {metrics['test']['negative_elbo_nats']:.2f} nats"
@@ -159,6 +159,8 @@ def main(argv=None) -> dict:
         f"{read['agreement_real']:.2%}), FD {read['fd']:.1f} ({real} {read['fd_floor']:.1f}), "
         f"CAS {read['cas']:.2%}; {data.source}"
     )
+    metrics = results.save_results(settings.out_dir, "ex_1b", metrics, drawn, [path])
+    state.remove()
     return metrics
 
 

@@ -125,7 +125,9 @@ def main(argv=None) -> dict:
         for role in sorted(set(roles.values())):
             print(f"{role}:", ", ".join(k for k in roles if roles[k] == role), flush=True)
     key = resume_key(settings, source=source, data_sha256=curve_data.digest(data.train))
-    path = checkpoints.unclaimed(Path(settings.out_dir) / curve_model.NAME, key, settings.force)
+    path = checkpoints.unclaimed(
+        Path(settings.out_dir) / curve_model.NAME, key, settings.force, {"hold_out": ()}
+    )
     state = resume.State(path, key, settings.resume, settings.force)
     torch.manual_seed(settings.seed)  # reading or simulating the data may have drawn numbers
     model, history = fit(data.train, settings, device, state)
@@ -143,13 +145,13 @@ def main(argv=None) -> dict:
     shown = [*data.test.items()][:3]
     pairs = {p: (c[:3], evaluation.reconstruct(model, c[:3], p)) for p, c in shown}
     drawn = {"ex_2b": figures.training(metrics, pairs)}
-    metrics = results.save_results(settings.out_dir, "ex_2b", metrics, drawn, [path])
-    state.remove()
     test, near, floor = metrics["test"], metrics["test"]["distances"], metrics["floor"]
     names = [k for k in near if k != "by_p"]
     numbers = ", ".join(f"{k} {near[k]:.3f} (floor {floor.get(k, nan):.3f})" for k in names)
     usual = results.expected("ex_2b", "test.negative_elbo_nats", digits=0)
     print(f"-ELBO {test['negative_elbo_nats']:.0f} nats a curve{usual}; {numbers}; {source}")
+    metrics = results.save_results(settings.out_dir, "ex_2b", metrics, drawn, [path])
+    state.remove()
     return metrics
 
 

@@ -118,10 +118,10 @@ def main(argv=None) -> dict:
                 "generated": evaluation.extremes(fake),
                 "simulated": evaluation.extremes(real),
             }
-            print(
-                f"p = {p:<5g} R_E: C2ST {rows[p]['model']['c2st']:.2f} (floor "
-                f"{rows[p]['floor']['c2st']:.2f}), SF {rows[p]['model']['sf']:.2f}", flush=True,
-            )  # fmt: skip
+            near, floor = rows[p]["model"], rows[p]["floor"]
+            for k in ("c2st", "sf"):
+                usual = results.shipped("ex_2c", "by_p", f"{p:g}", "model", k)
+                print(f"p = {p:<5g} R_E: {k.upper()} {near[k]:.2f}, floor {floor[k]:.2f}{usual}")
         metrics["by_p"] = {f"{p:g}": row for p, row in rows.items()}
         drawn["ex_2c_distances"] = figures.distances_over_p(rows, trained, source)
     return results.save_results(settings.out_dir, "ex_2c", metrics, drawn, [path])

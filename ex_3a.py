@@ -189,10 +189,10 @@ def main(argv=None) -> dict:
     said = f"KL(data || model) = {found['kl_nats']:.4f} nats" if exact else "no exact KL"
     said = f"{name}: {said}, log Z = {log_z:.3f}"
     drawn = {name: figures.training(truth, shown, history, f"{said}; {source}")}
-    done = results.save_results(settings.out_dir, name, metrics, drawn, [path])
-    state.remove()
     usual = results.expected("ex_3a", "kl_nats", 4, name.removeprefix("ex_3a_")) if exact else ""
     print(f"{said}{usual}, {history['seconds']:.0f} s; {source}")
+    done = results.save_results(settings.out_dir, name, metrics, drawn, [path])
+    state.remove()
     return done
 
 

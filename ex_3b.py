@@ -107,7 +107,8 @@ def sample_all(settings, scores: dict, noise: float, truth: list) -> tuple[dict,
         caption += f", {row['diverged']['mean']:.0%} lost" if row["diverged"]["mean"] else ""
         shown[name, f"ε = {eps:g}"] = evaluation.alive(runs[0])[:2000].numpy(), caption
         over_time.setdefault(eps, {})[name] = record.noted
-        print(f"{name:8s} eps {eps:<6g} {caption}", flush=True)
+        usual = results.shipped("ex_3b", "table", f"{name}, eps {eps:g}", "sw2", "mean")
+        print(f"{name:8s} eps {eps:<6g} {caption}{usual}", flush=True)
     return table, shown, over_time
 
 

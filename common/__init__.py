@@ -38,7 +38,7 @@ def _interrupted(signum, frame):
 
 # One line instead of a traceback while a script of the project is still importing.
 _script = Path(sys.argv[0]).resolve() if sys.argv and sys.argv[0] else Path()
-if _script.is_file() and _script.is_relative_to(ROOT) and "site-packages" not in _script.parts:
+if _script.parent == ROOT and _script.name.startswith("ex_") and _script.is_file():
     if find_spec("torch") is None or find_spec("numpy") is None:
         sys.stderr.write("no torch here: run `make`, then `source .venv/bin/activate`\n")
         sys.exit(2)

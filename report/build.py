@@ -46,7 +46,7 @@ def gather(folder: Path, out_dir: str) -> str:
     shutil.copytree(TEXT, folder / "report", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (folder / "figures").mkdir()
     own = sorted((Path(out_dir) / "figures").glob("*.json"))
-    if own and Path(out_dir).resolve() != files.ROOT:
+    if Path(out_dir).resolve() != files.ROOT and (Path(out_dir) / "figures").exists():
         index = []
         for path in own:
             found, drawn = results.read_json(path), sorted(path.parent.glob(f"{path.stem}*.png"))

@@ -43,6 +43,8 @@ def build(
     if covariance not in ("full", "diagonal"):
         raise InputError(f"covariance = {covariance!r}: must be full or diagonal")
     full = latent if covariance == "full" else 0
+    if full * full * width > 2**28:
+        raise InputError(f"latent {latent}, width {width}: too large for a full covariance")
     outputs = cvae.posterior_size(latent) if full else 2 * latent
     if network == "patch":
         encoder = networks.PatchEncoder(CLASSES, channels, width, outputs)

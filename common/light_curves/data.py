@@ -128,15 +128,11 @@ def save_curves(path: Path, p, curves) -> Path:
 
     Raises InputError for another suffix or an unwritable place.
     """
-    curves, kind = np.asarray(curves), table_format(path)
-
-    def write(temporary):
-        with open(temporary, "wb") as file:
-            if kind == "npz":
-                return np.savez_compressed(file, p=np.asarray(p), mu=curves)
-            sizes = np.repeat(p, curves.shape[1])[:, None]
-            names = ",".join(["p", *(f"mu_{k}" for k in range(curves.shape[2]))])
-            rows = np.concatenate([sizes, np.concatenate(curves)], 1)
-            return np.savetxt(file, rows, "%.6g", ",", header=names, comments="")
-
-    return files.atomic_write(path, write)
+    curves = np.asarray(curves)
+    if table_format(path) == "npz":
+        return files.save_npz(path, p=np.asarray(p), mu=curves)
+    sizes = np.repeat(p, curves.shape[1])[:, None]
+    names = ",".join(["p", *(f"mu_{k}" for k in range(curves.shape[2]))])
+    rows = np.concatenate([sizes, np.concatenate(curves)], 1)
+    form = {"fmt": "%.6g", "delimiter": ",", "header": names, "comments": ""}
+    return files.atomic_write(path, lambda temporary: np.savetxt(temporary, rows, **form))

@@ -1,12 +1,10 @@
 """Simulate gravitational microlensing: star field -> magnification map -> source disc -> tracks.
 
     field = star_field(kappa=0.4, gamma=0.4, width=25.0, seed=1)
-    mu = magnification_map(field, pixels=1250)                # (1250, 1250)
-    disc = convolve(mu, field.width, radius=0.1)              # as seen by a source of that size
+    disc = convolve(magnification_map(field, pixels=1250), field.width, radius=0.1)
     curves = read_tracks(disc, field.width, tracks(10, field.width, 4.5, 300, seed=2))
 
-Lengths are Einstein radii R_E of a star of mass 1; a star of mass m has sqrt(m) R_E.  The lens
-equation
+Lengths are Einstein radii R_E of a star of mass 1, sqrt(m) R_E of one of mass m.  Lens equation:
 
     y = diag(1 - kappa - gamma, 1 - kappa + gamma) x - alpha(x)
 
@@ -18,7 +16,6 @@ exact.  (Kayser, Refsdal & Stabell 1986; Wambsganss 1999; Ewald 1921 for the spl
 """
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
 from common.runtime import files
@@ -34,7 +31,7 @@ MASS_FUNCTIONS = {  # pieces of a power law: (from, to, exponent), in any unit o
 }
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class StarField:
     """Stars (n, 2) in R_E in a lens box that repeats itself, and the macro-lens around them."""
 
@@ -68,7 +65,7 @@ def star_field(
     kappa, gamma: convergence and shear; smooth_fraction: share of kappa that is not in stars;
     width: of the source plane, R_E.  masses: "equal" (1), "salpeter", "kroupa" (of mean 1), or
     an array (n,), and then there are n stars.  stars: positions (n, 2) in the lens box, R_E, drawn
-    unless given.  What the stars lack of kappa, or have too much, is smooth matter.
+    unless given.  The rest of kappa, negative if the stars exceed it, is smooth matter.
     Raises InputError for a macro-lens of infinite magnification, or anything out of range.
     """
     slopes = np.array([1 - kappa - gamma, 1 - kappa + gamma])
@@ -86,7 +83,7 @@ def star_field(
     if stars is None:
         stars = np.random.default_rng(seed).uniform(size=(count, 2)) * box
     if named:
-        masses = np.ones(count) if masses == "equal" else sample_masses(count, masses, seed)
+        masses = np.ones(count) if masses == "equal" else sample_masses(count, masses, [1, seed])
     stars, masses = np.asarray(stars, float), np.asarray(masses, float)
     fits = stars.shape == (count, 2) and masses.shape == (count,)
     if not (fits and np.isfinite(stars).all() and ((masses > 0) & (masses < 1e6)).all()):
@@ -150,24 +147,21 @@ def map_error(mu, field: StarField, rays: float = 5.0, radius: float | None = No
     that fits to no node of the first; their difference is sqrt(2) times the error.  radius: of a
     source, R_E, that is applied to both; None is the map itself.
     """
+    if not np.isclose(np.mean(mu), field.mean_magnification, rtol=1e-3):
+        raise InputError("map_error: give the map as it was made, its mean not divided out")
     both = [mu, magnification_map(field, len(mu), 1.1 * rays)]
     if radius is not None:
         both = [convolve(one, field.width, radius) for one in both]
     return float(np.std(both[0] - both[1]) / np.sqrt(2) / np.mean(mu))
 
 
-def save_map(path, mu, field: StarField, rays: float = 5.0) -> Path:
+def save_map(path, mu, field: StarField, rays: float) -> Path:
     """Write a map to `path` (.npz), whole: mu, its `map_error`, and the star field behind it."""
     if Path(path).suffix != ".npz":
         raise InputError(f"cannot write {path}: the name must end in .npz")
-    content = dataclasses.asdict(field) | {"mu": mu, "rays": rays}
-    content["relative_rms_error"] = map_error(mu, field, rays)
-
-    def write(temporary):
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **content)
-
-    return files.atomic_write(path, write)
+    error = map_error(mu, field, rays)
+    content = dataclasses.asdict(field) | {"mu": mu, "rays": rays, "relative_rms_error": error}
+    return files.save_npz(path, **content)
 
 
 def convolve(mu, width: float, radius, profile="gaussian", undo_grid=True, spectrum=None):

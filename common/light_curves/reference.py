@@ -13,17 +13,7 @@ from common.runtime import files
 import numpy as np
 from tqdm import tqdm
 
-RECIPE = [
-    "kappa",
-    "gamma",
-    "smooth_fraction",
-    "length",
-    "width",
-    "pixels",
-    "rays",
-    "profile",
-    "seed",
-]
+USED = ("kappa", "gamma", "smooth_fraction", "length", "width", "pixels", "rays", "profile", "seed")
 
 
 def reference_curves(folder, sizes, n: int, settings) -> dict:
@@ -33,7 +23,7 @@ def reference_curves(folder, sizes, n: int, settings) -> dict:
     sources smaller than a pixel of its map get a finer map of a smaller, independent field.
     """
     path, pixel = Path(folder) / "truth.npz", settings.width / settings.pixels
-    own = {k: v for k, v in asdict(settings).items() if k in RECIPE}
+    own = {k: v for k, v in asdict(settings).items() if k in USED}
     recipe = json.dumps([list(sizes), n, own])
     broken = OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error
     with contextlib.suppress(*broken), np.load(path) as kept:
@@ -54,10 +44,5 @@ def reference_curves(folder, sizes, n: int, settings) -> dict:
                 found[p] = both.astype(np.float32)
                 bar.update()
     curves = np.stack([found[p] for p in sizes])
-    files.atomic_write(path, lambda temporary: _savez(temporary, recipe, curves))
+    files.save_npz(path, recipe=recipe, curves=curves)
     return found
-
-
-def _savez(path, recipe, curves):
-    with open(path, "wb") as file:
-        np.savez_compressed(file, recipe=recipe, curves=curves)

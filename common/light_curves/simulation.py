@@ -162,7 +162,7 @@ def data_folder(settings) -> Path:
 
 def is_simulated(folder) -> bool:
     """Tell whether the light curves in `folder` are this simulator's, and its alone."""
-    return source_of(folder).startswith("simulated")
+    return source_of(folder).startswith("simulated, kappa = ")
 
 
 def truth_of(settings, source: str, read_labels) -> tuple[Path, Settings]:
@@ -173,9 +173,13 @@ def truth_of(settings, source: str, read_labels) -> tuple[Path, Settings]:
     on; read_labels: `data_loader.read_labels`.  Raises InputError when those are not known.
     """
     folder, own = data_folder(settings), default(settings)
-    if not (folder / "labels.dat").exists() or not (is_simulated(folder) or settings.data_dir):
-        if not source.startswith("simulated"):
-            raise InputError(f"the model was trained on {source}: give its folder as --data-dir")
+    there = source_of(folder) if (folder / "labels.dat").exists() else ""
+    if there != source and (there or not source.startswith("simulated, kappa = ")):
+        raise InputError(
+            f"the model was trained on {source}, and {folder} holds {there or 'nothing'}: "
+            "--model and --data-dir must belong together"
+        )
+    if not there:
         return folder, own
     macro = {tuple(values[:3].tolist()) for *_, values in read_labels(folder / "labels.dat")}
     if len(macro) > 1:

@@ -12,7 +12,6 @@ from common.runtime import files
 from common.runtime.errors import InputError
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 
 def save(path: Path, content: dict) -> Path:
@@ -24,17 +23,18 @@ def save(path: Path, content: dict) -> Path:
     return files.atomic_write(path, lambda temporary: torch.save(content, temporary))
 
 
-def unclaimed(path: Path, key: dict, force: bool) -> Path:
+def unclaimed(path: Path, key: dict, force: bool, older: dict | None = None) -> Path:
     """Return `path` if a training with the settings `key` may write its checkpoint there.
 
-    key: see `options.resume_key`, and "source", of the data.  Raises InputError when the file
+    key: see `options.resume_key`, and "source", of the data.  older: what a checkpoint that lacks a
+    setting was trained with.  Raises InputError when the file
     there was trained with other settings or on other data, unless `force` or both are --smoke.
     """
     if not force and Path(path).is_file():
-        was = {}
+        was = dict(older or {})
         with contextlib.suppress(Exception):  # damaged: nothing is lost
             content = torch.load(path, map_location="cpu", weights_only=True)
-            was = {k: content[k] for k in key if k in content} | content["settings"]
+            was |= {k: content[k] for k in key if k in content} | content["settings"]
         for name in [] if was.get("smoke") and key.get("smoke") else key:
             if name in was and was[name] != key[name]:
                 raise InputError(
@@ -72,18 +72,14 @@ def load(path: Path, exercise: str, made_by: str, needs: dict | None = None) -> 
 def load_model(path: Path, exercise: str, made_by: str, build, needs: dict | None = None):
     """Return (module, checkpoint): `build(**content["model"])` with the checkpoint's weights.
 
-    The weights are first compared with a module that has shapes but no memory: what a checkpoint
-    claims takes no more memory than the file has.  needs: see `load`.
+    needs: see `load`.
     Raises InputError, naming the command to run, when the file is missing, damaged or foreign.
     """
     needs = {"model": dict, "weights": dict, "source": str, **(needs or {})}
     content = load(path, exercise, made_by, needs)
     with damage(path, made_by):
-        with torch.device("meta"), _Unfilled():
-            plan = build(**content["model"])
-        check_weights(plan, content["weights"])
         model = build(**content["model"])
-        model.load_state_dict(content["weights"])
+    restore(model, content, path, made_by)
     return model.eval(), content
 
 
@@ -109,19 +105,6 @@ def damage(path, made_by):
         raise damaged(path, str(error), made_by) from error
 
 
-class _Unfilled(TorchFunctionMode):
-    """Leave tensors as they are instead of filling them with normal random numbers.
-
-    Without memory there is nothing to fill; torch would load its compiler for it, a second.
-    """
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is torch.Tensor.normal_:
-            return args[0]
-        function = torch.empty if function is torch.randn else function
-        return function(*args, **(kwargs or {}))
-
-
 def check_archive(path: Path) -> None:
     """Raise an error unless `path` is a zip file as torch.save writes it, stored and undamaged.
 
@@ -140,7 +123,7 @@ def check_archive(path: Path) -> None:
 
 
 def check_weights(module: torch.nn.Module, found: dict) -> None:
-    """Raise ValueError unless `found` can be those of `module`, which may be on device meta.
+    """Raise ValueError unless `found` can be those of `module`.
 
     Names and shapes are the same, every number is in the file itself (no tensor stretched over
     few bytes), parameters are finite, no number is nan, and permutations are permutations.

@@ -11,6 +11,7 @@ from pathlib import Path
 from common.runtime.errors import InputError
 
 import filelock
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]  # of the project, where the shipped files are
 
@@ -24,7 +25,7 @@ def find(name: str, out_dir: str) -> Path:
 def announced(path) -> Path:
     """Return the `path` of what is read, once a line on standard error has named it."""
     path = Path(path)
-    inside = path.resolve().is_relative_to(ROOT)
+    inside = path.resolve().is_relative_to(ROOT / "checkpoints")
     shown = f"the project's {path.resolve().relative_to(ROOT)}" if inside else path
     sys.stderr.write(f"reading {shown}\n")
     return path
@@ -96,6 +97,16 @@ def _remove_leftovers(path: Path) -> None:
                 os.kill(int(left.name.removeprefix(mark).split(".")[0]), 0)
             except ProcessLookupError:
                 left.unlink()
+
+
+def save_npz(path: Path, **arrays) -> Path:
+    """Write `arrays` to `path`, compressed and whole; see `atomic_write`."""
+
+    def write(temporary):
+        with open(temporary, "wb") as file:  # np.savez would add a suffix to a name
+            np.savez_compressed(file, **arrays)
+
+    return atomic_write(path, write)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What a script leaves besides weights: numbers as JSON, and figures."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -43,15 +44,24 @@ def save_results(out_dir, name: str, metrics: dict, figures: dict, checkpoints=(
 
 
 def expected(name: str, key: str, digits: int = 2, row: str = "", unit: float = 1) -> str:
-    """Return " (expected: 82.36 ± 0.14)", mean and deviation over seeds of the shipped settings.
+    """Return " (with default settings: 82.36 ± 0.14)", mean and deviation over seeds.
 
     From `key` of `row` (default: `name`) in the project's figures/{name}_seeds.json; "" without it.
     """
-    found = read_json(files.ROOT / f"figures/{name}_seeds.json").get(row or name, {})
-    if key not in found.get("mean", {}):
-        return ""
-    mean, std = (f"{unit * found[part][key]:.{digits}f}" for part in ("mean", "std"))
-    return f" (expected: {mean} ± {std})"
+    with contextlib.suppress(InputError):
+        found = read_json(files.ROOT / f"figures/{name}_seeds.json").get(row or name, {})
+        if key in found.get("mean", {}):
+            mean, std = (f"{unit * found[part][key]:.{digits}f}" for part in ("mean", "std"))
+            return f" (with default settings: {mean} ± {std})"
+    return ""
+
+
+def shipped(name: str, *keys: str, digits: int = 2) -> str:
+    """Return " (shipped: 0.52)", what figures/{name}.json of the project has at `keys`, or ""."""
+    found = read_json(files.ROOT / f"figures/{name}.json")
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return "" if found is None else f" (shipped: {found:.{digits}f})"
 
 
 def save_json(path: Path, content: dict) -> Path:

@@ -7,15 +7,7 @@ from pathlib import Path
 from common import ebm
 from common.runtime import checkpoints, files
 from common.runtime.errors import InputError
-from common.swiss_roll.density import (
-    FIRST,
-    LAST,
-    LEAST_NOISE,
-    MOST_NOISE,
-    NOISE,
-    log_density,
-    nearest,
-)
+from common.swiss_roll import density
 
 import numpy as np
 import torch
@@ -25,7 +17,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # no 1_
 HEADING = re.compile(r"(?!nan|[+-]?inf)[\w#\"'(\[](?<!\d)", re.IGNORECASE)  # how one begins
 
 
-def sample(n: int, noise: float = NOISE, seed: int = 0) -> torch.Tensor:
+def sample(n: int, noise: float = density.NOISE, seed: int = 0) -> torch.Tensor:
     """Draw n points of the roll: (n, 2) float32."""
     from sklearn.datasets import make_swiss_roll  # loads SciPy, a second
 
@@ -48,8 +40,9 @@ def load(data_dir: str, noise: float, n: int, seed: int) -> tuple[torch.Tensor, 
     points = read(path)
     found = fitted_noise(points)
     what = f"{path}, {len(points)} points, SHA-256 {files.sha256(path)[:8]}"
-    if found is not None and found < LEAST_NOISE:
-        return points, None, f"{what}, noise below {LEAST_NOISE}: too fine for the exact density"
+    if found is not None and found < density.LEAST_NOISE:
+        what = f"{what}, noise below {density.LEAST_NOISE}"
+        return points, None, f"{what}: too fine for the exact density"
     if found is None:
         return points, None, f"{what}, not on the Swiss roll: no exact density"
     return points, found, f"{what}, on the Swiss roll with noise {found:.3f}"
@@ -90,15 +83,16 @@ def fitted_noise(points: torch.Tensor) -> float | None:
     On the roll: no point farther from the spiral than six noises, and the nearest t even (total
     variation over 20 bins below 0.15 + 1.5 / sqrt(n): room for the scatter of few).
     """
-    t, distance = nearest(points)
+    t, distance = density.nearest(points)
     guess = distance.square().mean().sqrt().item()
     if guess > 1.0:
         return None
-    if guess < LEAST_NOISE:  # nothing finer is computed
+    if guess < density.LEAST_NOISE:  # nothing finer is computed
         return guess
     tries = guess * np.geomspace(0.7, 1.4, 15)
-    noise = float(tries[np.argmax([log_density(points.double(), s).mean() for s in tries])])
-    share = torch.histc(t, 20, FIRST, LAST) / len(t)
+    likelihood = [density.log_density(points.double(), noise).mean() for noise in tries]
+    noise = float(tries[np.argmax(likelihood)])
+    share = torch.histc(t, 20, density.FIRST, density.LAST) / len(t)
     uneven = 0.5 * (share - 0.05).abs().sum().item()
     even = uneven < 0.15 + 1.5 / math.sqrt(len(t))
     return noise if even and distance.max() < 6 * noise else None
@@ -111,6 +105,6 @@ def load_model(path) -> tuple[ebm.LogDensity, dict]:
     """
     needs, made_by = {"noise": float}, "python ex_3a.py"
     model, content = checkpoints.load_model(path, "ex_3a", made_by, ebm.LogDensity, needs)
-    if content["noise"] and not LEAST_NOISE <= content["noise"] <= MOST_NOISE:
+    if content["noise"] and not density.LEAST_NOISE <= content["noise"] <= density.MOST_NOISE:
         raise checkpoints.damaged(path, f"noise {content['noise']:g}", made_by)
     return model, content

@@ -220,8 +220,10 @@ def test_ctrl_c_inside_scikit_learn_ends_the_run(monkeypatch):
 
 
 def test_ctrl_c_while_importing_takes_one_line(tmp_path):
-    started = subprocess.Popen([sys.executable, ROOT / "ex_2c.py", "--p", "1"], cwd=tmp_path,
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    usual = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    command = [sys.executable, ROOT / "ex_2c.py", "--p", "1"]
+    quiet = {"stderr": subprocess.PIPE, "text": True, "preexec_fn": usual}
+    started = subprocess.Popen(command, cwd=tmp_path, **quiet)
     time.sleep(0.5)
     started.send_signal(signal.SIGINT)
     _, error = started.communicate(timeout=60)
