@@ -70,13 +70,15 @@ def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
     if settings.covariance == "full":
         training.clip_to_running_norm(optimizer)  # a step may be wild while T is small
 
-    epochs = []
+    state = state or resume.State(None, {})
 
     def note_epoch(optimizer, *_):
         step = int(next(iter(optimizer.state.values()))["step"])
         if settings.validate and step % (steps // settings.epochs) == 0:
+            model.bfloat16 = False
             bounds = evaluation.both_elbos(model, data, settings.seed, images=2000, draws=1)
-            epochs.append([bound["negative_elbo_nats"] for bound in bounds.values()])
+            model.bfloat16, row = bfloat16, [b["negative_elbo_nats"] for b in bounds.values()]
+            state.history.setdefault("epochs", []).append(row)  # where --resume finds it
 
     optimizer.register_step_post_hook(note_epoch)
 
@@ -97,7 +99,6 @@ def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
         model, loss_terms, optimizer, steps=steps, seed=settings.seed, state=state, ddp=True
     )
     model.bfloat16 = False  # what is measured is measured in float32
-    history |= {"epochs": epochs} if settings.validate else {}
     return checkpoints.round_to_fp16(model).eval(), history
 
 

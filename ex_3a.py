@@ -54,7 +54,7 @@ RECIPES = {
 
 
 def usual(name: str) -> str:
-    """Say what --name is for each method that has it, unless it is given."""
+    """Return the help text with the default of each method."""
     return "; default: " + ", ".join(f"{r[name]} {m}" for m, r in RECIPES.items() if name in r)
 
 

@@ -53,6 +53,10 @@ def load_models(settings) -> tuple[dict, list, float, str]:
         raise InputError(f"--eps {settings.eps}: give distinct step sizes above 0, at most 100")
     folder = files.announced(settings.model or files.ROOT / "checkpoints")
     alone = folder if folder.suffix == ".pt" else None
+    if not folder.exists():
+        raise InputError(f"--model {folder}: no such file or folder")
+    if alone and not folder.name.startswith("ex_3a_"):
+        raise InputError(f"--model {folder}: the name must be ex_3a_METHOD.pt, as ex_3a.py gave it")
     models, loaded = {}, {}
     for method, eps in itertools.product(METHODS, settings.eps):
         name = f"ex_3a_{method}" + (f"_{eps:g}" if method == "short" else "")

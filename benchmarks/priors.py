@@ -16,6 +16,7 @@ from common.digits import data as digit_data
 from common.digits import figures
 from common.digits import model as digit_model
 from common.runtime import files, results, script
+from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse
 
 import numpy as np
@@ -68,9 +69,13 @@ def main(argv=None) -> dict:
     script.start(settings)
     data = digit_data.load(settings.data_dir)
     paths = {"N(0, I)": settings.textbook, "learned mixture": files.ROOT / digit_model.NAME}
+    if not settings.textbook:
+        raise InputError("--textbook: give a checkpoint trained with --prior standard")
     metrics, planes, sheets = {"source": data.source, "label": settings.label}, {}, {}
     for name, path in paths.items():
         model, content = digit_model.load(path)
+        if (content["settings"]["prior"] == "standard") != (name == "N(0, I)"):
+            raise InputError(f"{path}: its prior is {content['settings']['prior']}, not {name}")
         torch.manual_seed(settings.seed)
         told = []
         for label in range(10):
@@ -83,7 +88,9 @@ def main(argv=None) -> dict:
         sheets[name] = same_z(model, torch.tensor([0, 2, 3, 4, 5, 6, 7, 9]))
     drawn = {"ex_1b_priors": figures.clouds(planes, settings.label)}
     drawn["ex_1b_style"] = figures.sheets(sheets)
-    return results.save_results(settings.out_dir, "ex_1b_priors", metrics, drawn, paths.values())
+    return results.save_results(
+        settings.out_dir, "ex_1b_priors", metrics, drawn, [paths["learned mixture"]]
+    )
 
 
 if __name__ == "__main__":

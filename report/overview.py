@@ -2,7 +2,7 @@
 
     python -m report.overview    -> figures/overview.png, figures/overview.json
 
-Drawn from the shipped checkpoints (or those below --out-dir): two draws of each label, curves of
+Drawn from the shipped checkpoints: two draws of each label, curves of
 three source sizes, and 2000 points of the replica model by replica exchange.
 """
 

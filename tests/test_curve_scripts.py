@@ -143,7 +143,7 @@ def test_own_light_curves_from_training_to_report(own, tmp_path, capsys):
     assert "held out: A_04, A_08, A_12, A_16, A_20" in said and "trained on: A_02, B_03" in said
     assert len(trained["trained_p"]) == 15 and trained["test"]["distances"]["w1"] > 0
     model = ["--model", "mine/checkpoints/ex_2b.pt"]
-    with pytest.raises(InputError, match="give its folder as --data-dir"):
+    with pytest.raises(InputError, match="must belong together"):
         ex_2c.main(["--smoke", "--out-dir", "mine", *model])
     ex_2c.main([*places, *model, "--no-distances"])
     recipe = json.loads(str(np.load("mine/data/truth.npz")["recipe"]))[2]

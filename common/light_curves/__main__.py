@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common.light_curves import figures, microlensing, simulation
 from common.runtime import results, script
-from common.runtime.options import parse
+from common.runtime.options import no_effect, parse
 
 
 def draw_map(settings) -> dict:
@@ -35,7 +35,10 @@ def draw_map(settings) -> dict:
 
 def main(argv=None) -> dict:
     """Simulate a data set into --data-dir (default data/), or draw the map."""
-    settings = parse(simulation.Settings, __doc__, argv)
+    settings = parse(simulation.Settings, __doc__, argv, without=("device",))
+    if settings.map:
+        no_effect(settings, "curves discs length profile data_dir", "with --map")
+        results.keep_shipped(settings, but="map")
     script.start(settings)
     if settings.map:
         return draw_map(settings)

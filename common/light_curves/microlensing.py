@@ -78,6 +78,8 @@ def star_field(
     count = round(kappa * (1 - smooth_fraction) * box.prod() / np.pi)
     if stars is not None or not named:
         count = len(masses if stars is None else stars)
+        if smooth_fraction:
+            raise InputError("star field: own stars leave no choice of the smooth fraction; give 0")
     if count > 10**7:
         raise InputError(f"{count} stars: too many; choose a smaller width")
     if stars is None:
@@ -92,7 +94,7 @@ def star_field(
 
 
 def sample_masses(n: int, function: str, seed=0) -> np.ndarray:
-    """Draw n masses of a mass function, "salpeter" or "kroupa", scaled to the mean 1: (n,)."""
+    """Draw n masses of one of MASS_FUNCTIONS, scaled to the mean 1: (n,); InputError for others."""
     if function not in MASS_FUNCTIONS:
         raise InputError(f"masses {function!r}: equal, {', '.join(MASS_FUNCTIONS)}, or an array")
     at, share, height = [], [], 1.0
@@ -102,17 +104,16 @@ def sample_masses(n: int, function: str, seed=0) -> np.ndarray:
         at, height = [*at, *m[:-1]], density[-1]
         share += [*(np.diff(m) * (density[1:] + density[:-1]) / 2)]
     total = np.append(0, np.cumsum(share))
-    u = np.random.default_rng(seed).uniform(0, total[-1], n)
-    masses = np.interp(u, total, [*at, high])
-    return masses / masses.mean() if n else masses
+    masses = np.interp(np.random.default_rng(seed).uniform(0, total[-1], n), total, [*at, high])
+    return masses / (masses.mean() if n else 1)
 
 
 def deflection(field: StarField, x, ewald_width: float = 0.25) -> np.ndarray:
     """Return alpha at points x (n, 2) of the lens plane, R_E: (n, 2), mean zero over the box.
 
-    Each star, m d / |d|^2, is split: a Gaussian of deviation `ewald_width` (R_E) carries the
-    far field, summed on a grid by FFT; the rest, m d / |d|^2 exp(-d^2 / 2 ewald_width^2), is summed
-    over the stars within six widths.  The result does not depend on the split (to 1e-7).
+    Each star, m d / |d|^2, is split: a Gaussian of deviation `ewald_width` (R_E) carries the far
+    field, by FFT; the rest, m d / |d|^2 exp(-d^2 / 2 ewald_width^2), is summed over the stars
+    within six widths.  The result does not depend on the split (to 1e-7).
     """
     from common.light_curves import ray_shooting  # numba: seconds to load
 
@@ -144,7 +145,7 @@ def map_error(mu, field: StarField, rays: float = 5.0, radius: float | None = No
     """Return the rms error of a map, relative to its mean, that the number of rays leaves.
 
     mu, rays: as from `magnification_map`.  A second map is made with a tenth more rays, on a grid
-    that fits to no node of the first; their difference is sqrt(2) times the error.  radius: of a
+    that does not align with the first; their difference is sqrt(2) times the error.  radius: of a
     source, R_E, that is applied to both; None is the map itself.
     """
     if not np.isclose(np.mean(mu), field.mean_magnification, rtol=1e-3):
@@ -157,8 +158,7 @@ def map_error(mu, field: StarField, rays: float = 5.0, radius: float | None = No
 
 def save_map(path, mu, field: StarField, rays: float) -> Path:
     """Write a map to `path` (.npz), whole: mu, its `map_error`, and the star field behind it."""
-    if Path(path).suffix != ".npz":
-        raise InputError(f"cannot write {path}: the name must end in .npz")
+    files.check_writable(path)
     error = map_error(mu, field, rays)
     content = dataclasses.asdict(field) | {"mu": mu, "rays": rays, "relative_rms_error": error}
     return files.save_npz(path, **content)

@@ -161,7 +161,7 @@ def data_folder(settings) -> Path:
 
 
 def is_simulated(folder) -> bool:
-    """Tell whether the light curves in `folder` are this simulator's, and its alone."""
+    """Tell whether the light curves in `folder` are unmodified output of this simulator."""
     return source_of(folder).startswith("simulated, kappa = ")
 
 
@@ -174,7 +174,8 @@ def truth_of(settings, source: str, read_labels) -> tuple[Path, Settings]:
     """
     folder, own = data_folder(settings), default(settings)
     there = source_of(folder) if (folder / "labels.dat").exists() else ""
-    if there != source and (there or not source.startswith("simulated, kappa = ")):
+    both = all(one.startswith("simulated, kappa = ") for one in (there or source, source))
+    if there != source and not both:
         raise InputError(
             f"the model was trained on {source}, and {folder} holds {there or 'nothing'}: "
             "--model and --data-dir must belong together"

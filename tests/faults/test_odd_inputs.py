@@ -59,9 +59,9 @@ REFUSED = {  # command line: what the one line says
     "ex_1c 7 --model nowhere.pt": "no checkpoint nowhere.pt",
     "ex_2c --p 1 --model nowhere.pt": "no checkpoint nowhere.pt",
     "ex_2d --model .": r"no checkpoint \.",
-    "ex_3b --model nowhere": "nowhere: no model for these --eps",
-    "ex_3b --model nowhere/ex_3a_cd.pt": "no checkpoint nowhere/ex_3a_cd.pt",
-    "ex_3b --model ex_1b.pt": "no model for these --eps",
+    "ex_3b --model nowhere": "--model nowhere: no such file or folder",
+    "ex_3b --model nowhere/ex_3a_cd.pt": "--model nowhere/ex_3a_cd.pt: no such file",
+    "ex_3b --model .": "no model for these --eps",
     # places that cannot be written, before the work
     "ex_1c 7 --out-dir /proc/x": "cannot write /proc/x",
     "ex_1b --out-dir /proc/x": "cannot write /proc/x",
