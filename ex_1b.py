@@ -71,16 +71,9 @@ def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
         training.clip_to_running_norm(optimizer)  # a step may be wild while T is small
 
     state = state or resume.State(None, {})
-
-    def note_epoch(optimizer, *_):
-        step = int(next(iter(optimizer.state.values()))["step"])
-        if settings.validate and step % (steps // settings.epochs) == 0:
-            model.bfloat16 = False
-            bounds = evaluation.both_elbos(model, data, settings.seed, images=2000, draws=1)
-            model.bfloat16, row = bfloat16, [b["negative_elbo_nats"] for b in bounds.values()]
-            state.history.setdefault("epochs", []).append(row)  # where --resume finds it
-
-    optimizer.register_step_post_hook(note_epoch)
+    if settings.validate:
+        every = steps // settings.epochs
+        evaluation.watch(model, data, optimizer, every, state.history, settings.seed)
 
     def loss_terms(step):
         index = training.batch_indices(len(images), settings.batch, step, settings.seed)

@@ -66,11 +66,11 @@ def same_z(model, labels: torch.Tensor) -> np.ndarray:
 def main(argv=None) -> dict:
     """Measure, draw, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
+    if not settings.textbook:
+        raise InputError("--textbook: give a checkpoint trained with --prior standard")
     script.start(settings)
     data = digit_data.load(settings.data_dir)
     paths = {"N(0, I)": settings.textbook, "learned mixture": files.ROOT / digit_model.NAME}
-    if not settings.textbook:
-        raise InputError("--textbook: give a checkpoint trained with --prior standard")
     metrics, planes, sheets = {"source": data.source, "label": settings.label}, {}, {}
     for name, path in paths.items():
         model, content = digit_model.load(path)

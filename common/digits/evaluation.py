@@ -39,11 +39,32 @@ def elbo(model, images, labels, draws: int = 3, seed: int = 0, batch: int = 1000
     }
 
 
-def both_elbos(model, data: digit_data.Digits, seed: int, images: int = 10_000, draws=3) -> dict:
-    """Return {"test": ..., "train": ...}: `elbo` of the first test and training digits."""
+def both_elbos(model, data: digit_data.Digits, seed: int, images=None, draws: int = 3) -> dict:
+    """Return {"test": ..., "train": ...}: `elbo` of the first `images` digits of each.
+
+    None takes all test digits and 10,000 training digits.
+    """
     some = {"test": (data.test_images[:images], data.test_labels[:images])}
-    some["train"] = (data.train_images[:images], data.train_labels[:images])
+    most = images or 10_000
+    some["train"] = (data.train_images[:most], data.train_labels[:most])
     return {name: elbo(model, *part, draws, seed) for name, part in some.items()}
+
+
+def watch(model, data: digit_data.Digits, optimizer, every: int, history: dict, seed: int) -> None:
+    """After each `every` steps of `optimizer` note -ELBO (nats) in history["epochs"].
+
+    A row is [held out, trained on]: 2,000 digits of each, in float32.
+    """
+
+    def note(optimizer, *_):
+        if int(next(iter(optimizer.state.values()))["step"]) % every == 0:
+            kept, model.bfloat16 = model.bfloat16, False
+            bounds = both_elbos(model, data, seed, images=2000, draws=1)
+            model.bfloat16 = kept
+            row = [bound["negative_elbo_nats"] for bound in bounds.values()]
+            history.setdefault("epochs", []).append(row)
+
+    optimizer.register_step_post_hook(note)
 
 
 def nll(model, images, labels, samples: int, seed: int = 0, batch: int = 250) -> dict:

@@ -59,13 +59,9 @@ def build(
         prior_net = priors.ClassMixturePrior(CLASSES, latent, count)
     torch.nn.init.zeros_(encoder.last.weight[2 * latent :])  # q is diagonal at the start
     torch.nn.init.zeros_(encoder.last.bias[2 * latent :])
-    model = cvae.CVAE(encoder, decoder, prior_net, one_hot, full)
+    embed = lambda y: F.one_hot(y, CLASSES).float()  # noqa: E731
+    model = cvae.CVAE(encoder, decoder, prior_net, embed, full)
     return model.to(memory_format=torch.channels_last)
-
-
-def one_hot(y: torch.Tensor) -> torch.Tensor:
-    """Return labels y (n,) as (n, 10) float32."""
-    return F.one_hot(y, CLASSES).float()
 
 
 def load(path="", device="cpu") -> tuple[cvae.CVAE, dict]:

@@ -21,6 +21,7 @@ from common.runtime.options import Common, option, resume_key
 import numpy as np
 from tqdm import tqdm
 
+SIMULATED = "simulated, kappa = "  # how `source_of` begins for this simulator's data
 MARK = "simulated.json"  # beside labels.dat: how the data were made
 
 
@@ -162,7 +163,7 @@ def data_folder(settings) -> Path:
 
 def is_simulated(folder) -> bool:
     """Tell whether the light curves in `folder` are unmodified output of this simulator."""
-    return source_of(folder).startswith("simulated, kappa = ")
+    return source_of(folder).startswith(SIMULATED)
 
 
 def truth_of(settings, source: str, read_labels) -> tuple[Path, Settings]:
@@ -174,7 +175,7 @@ def truth_of(settings, source: str, read_labels) -> tuple[Path, Settings]:
     """
     folder, own = data_folder(settings), default(settings)
     there = source_of(folder) if (folder / "labels.dat").exists() else ""
-    both = all(one.startswith("simulated, kappa = ") for one in (there or source, source))
+    both = all(one.startswith(SIMULATED) for one in (there or source, source))
     if there != source and not both:
         raise InputError(
             f"the model was trained on {source}, and {folder} holds {there or 'nothing'}: "
@@ -205,7 +206,7 @@ def source_of(folder) -> str:
         s, labels = mark["settings"], (folder / "labels.dat").read_bytes()
         if mark["labels_sha256"] == hashlib.sha256(labels).hexdigest():
             return (
-                f"simulated, kappa = {s['kappa']:g}, gamma = {s['gamma']:g}, "
+                f"{SIMULATED}{s['kappa']:g}, gamma = {s['gamma']:g}, "
                 f"s = {s['smooth_fraction']:g}, {s['width']:g} R_E, {s['profile']}, "
                 f"seed {s['seed']}"
             )

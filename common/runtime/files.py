@@ -31,12 +31,16 @@ def announced(path) -> Path:
     return path
 
 
+def _check_kind(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is a folder or a device; give the name of a file")
+
+
 def check_writable(path) -> None:
     """Raise InputError unless the file `path` could be written; its folders need not exist yet."""
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is a folder or a device; give the name of a file")
+        _check_kind(path)
         there = path.absolute().parent
         while not there.exists():
             there = there.parent
@@ -61,7 +65,7 @@ def atomic_write(path: Path, write) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        check_writable(path)
+        _check_kind(path)
         _remove_leftovers(path)
         handle, name = tempfile.mkstemp(".tmp", f"{_mark(path)}{os.getpid()}.", path.parent)
         os.close(handle)

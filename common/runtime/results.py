@@ -43,7 +43,7 @@ def save_results(out_dir, name: str, metrics: dict, figures: dict, checkpoints=(
     return metrics
 
 
-def expected(name: str, key: str, digits: int = 2, row: str = "", unit: float = 1) -> str:
+def expected(name: str, key: str, digits: int = 2, row: str = "") -> str:
     """Return " (with default settings: 82.36 ± 0.14)", mean and deviation over seeds.
 
     From `key` of `row` (default: `name`) in the project's figures/{name}_seeds.json; "" without it.
@@ -51,7 +51,7 @@ def expected(name: str, key: str, digits: int = 2, row: str = "", unit: float = 
     with contextlib.suppress(InputError):
         found = read_json(files.ROOT / f"figures/{name}_seeds.json").get(row or name, {})
         if key in found.get("mean", {}):
-            mean, std = (f"{unit * found[part][key]:.{digits}f}" for part in ("mean", "std"))
+            mean, std = (f"{found[part][key]:.{digits}f}" for part in ("mean", "std"))
             return f" (with default settings: {mean} ± {std})"
     return ""
 
