@@ -2,13 +2,13 @@
 # make test     set up the same environment with the test tools and run the tests
 # make report   make solutions.pdf from figures/
 # make train    train everything anew (minutes), then answer
-# make bench    the comparisons and ablations behind the tables
+# make bench    the comparisons and further trainings behind the tables
 # make clean    remove .venv and caches; figures, checkpoints and data stay
 
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: answers drawn written report test train trained digits curves roll drawn-anew bench help clean
+.PHONY: answers drawn written report explorer test train trained digits curves roll drawn-anew bench help clean
 .DEFAULT_GOAL := answers
 
 answers: .venv/.answers-ready  ## set up, answer 1(c), 2(a), 2(c), 2(d) from the shipped checkpoints, make solutions.pdf
@@ -30,6 +30,9 @@ written:
 
 report: .venv/.report-ready  ## make solutions.pdf from figures/
 	$(BIN)/python -m report.build
+
+explorer: .venv/.answers-ready  ## make explorer.html, the models in one web page
+	$(BIN)/python -m explorer.build
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 	$(BIN)/python -m pytest -n auto
@@ -62,7 +65,9 @@ drawn-anew: digits curves
 
 bench: .venv/.bench-ready  ## run the comparisons behind the tables
 	$(BIN)/python -m benchmarks all
-	$(BIN)/python -m benchmarks.ablations
+	$(BIN)/python -m benchmarks.seeds ex_2b
+	$(BIN)/python -m benchmarks.curves
+	$(BIN)/python -m benchmarks.judges
 	$(BIN)/python -m benchmarks.protocol
 
 help:  ## list the targets

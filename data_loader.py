@@ -19,7 +19,7 @@ import numpy as np
 
 SAMPLES = 300  # values in a light curve
 MOST = 1e30  # greatest magnification: what float32 holds, with room for squares
-SIZES = (1e-6, 1e6)  # between which p must lie
+SIZES = (1e-6, 100.0)  # between which p must lie
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)  # no 1_000, no inf
 LABELS = ("k", "g", "s", "p")
 
@@ -60,7 +60,9 @@ def read_labels(path) -> list[tuple[int, str, int, np.ndarray]]:
         if columns is None:
             for name in ("map_id", "disc_id", *LABELS):
                 if words.count(name) != 1:
-                    raise InputError(f"{where}: the header needs the column {name} once")
+                    raise InputError(
+                        f"{where}: the header needs the column {name} once, white space between"
+                    )
             columns = {name: column for column, name in enumerate(words)}
             width = len(words)
             continue

@@ -50,7 +50,7 @@ def generate(
     of range, or when there is no such checkpoint.
     """
     labels = digit_model.as_labels(labels)
-    if not 0 <= temperature <= 10:
+    if not isinstance(temperature, int | float) or not 0 <= temperature <= 10:
         raise InputError(f"temperature = {temperature}: give a number from 0 to 10")
     with fork_rng(seed, device):
         network, _ = digit_model.load(model, device)
@@ -102,6 +102,7 @@ def main(argv=None) -> dict:
     if settings.examples:
         results.keep_shipped(settings, but="numbers out samples temperature examples")
     if settings.out:
+        no_effect(settings, "out_dir", "with --out")
         results.picture_format(settings.out)
         files.check_writable(settings.out)
     numbers_of(settings)

@@ -26,12 +26,12 @@ import torch
 
 @dataclass(frozen=True)
 class Settings(Common):
-    """The prior and the condition; everything else is given by the exercise."""
+    """The prior; everything else is given by the exercise."""
 
     prior: str = option("coupling", "p(z|p)", choices=["coupling", "standard"])
-    condition: str = option("value", "p itself, or ln p", choices=["value", "log"])
     components: int = option(16, "Gaussians in p(z|p)", minimum=1, maximum=1024)
-    couplings: int = option(4, "affine couplings in p(z|p)", minimum=0, maximum=64)
+    couplings: int = option(8, "affine couplings in p(z|p)", minimum=0, maximum=64)
+    units: int = option(96, "in each hidden layer of a coupling", minimum=1, maximum=4096)
 
 
 def table(model, p: torch.Tensor) -> list[dict]:
@@ -62,9 +62,9 @@ def table(model, p: torch.Tensor) -> list[dict]:
 
 def main(argv=None) -> dict:
     """Build, check, print and write; return the table."""
-    settings = parse(Settings, __doc__, argv, without=("data_dir", "device"))
+    settings = parse(Settings, __doc__, argv, without=("seed", "data_dir", "device"))
     if settings.prior == "standard":
-        no_effect(settings, "components couplings", "with --prior standard")
+        no_effect(settings, "components couplings units", "with --prior standard")
     results.keep_shipped(settings)
     script.start(settings)
     architecture = curve_model.architecture(settings)

@@ -2,14 +2,15 @@
 
     python ex_2c.py                        -> figures/ex_2c.png, ex_2c_distances.png, ex_2c.json
     python ex_2c.py --p 0.3 1.7 --n 10 --out curves.csv     the curves themselves (.csv or .npz)
+    python ex_2c.py --p .01 5 --out curves.png              draws them (.png, .pdf or .svg)
 
 z ~ p(z|p), then mu = 10^E[x|z,p]: 300 samples of relative magnification
-(common/light_curves/model.py, `draw`).  Needs checkpoints/ex_2b.pt (shipped).  Beside each
-generated set stand simulated light curves of the same p; the simulation takes about half a minute,
-once (kept in --data-dir, default data/), and measuring their distances 20 seconds
-(--no-distances leaves them out).
+(common/light_curves/model.py, `draw`).  Needs checkpoints/ex_2b.pt (shipped).  The figure sweeps
+the same noise through p, and sets independent draws above simulated light curves of the same p and
+stars; the simulation takes about two minutes, once (kept in --data-dir, default data/), and
+measuring their distances 20 seconds (--no-distances leaves them out).
 As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
-Expect: C2ST 0.52 at p = 0.3, 0.87 at p = 0.01, outside the trained range (0.5 is perfect).
+Expect: C2ST 0.57 at p = 0.3, 1.00 at p = 0.01, outside the trained range (0.5 is perfect).
 """
 
 import warnings
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.light_curves import model as curve_model
-from common.light_curves.data import save_curves, table_format
+from common.light_curves.data import save_curves
 from common.runtime import files, results, script
 from common.runtime.errors import InputError
 from common.runtime.options import Drawing, no_effect, option, parse
@@ -27,10 +28,14 @@ from data_loader import read_labels
 
 import numpy as np
 
-SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0)  # R_E, drawn and measured
-DISTANCES = ("w1", "sf", "ks", "peaks", "c2st")  # of common.light_curves.evaluation
+SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0, 7.0)  # R_E, drawn and measured
+SWEPT = np.geomspace(0.01, 5, 24)  # R_E, the sizes that one noise is swept through
+DISTANCES = ("w1", "sf", "ks", "c2st")  # of common.light_curves.evaluation
 SHIPPED = files.ROOT / curve_model.NAME
-SHOWN = 5  # curves of each size in the figure
+LITERAL = files.ROOT / "checkpoints/ex_2b_literal.pt"  # p(z) = N(0, I), no extras
+SHOWN = 3  # curves of each size in the figure
+TABLES, PICTURES = (".csv", ".npz"), (".png", ".pdf", ".svg")
+PANELS, MOST = 12, 10  # at most, of a picture; curves at most in one
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Settings(Drawing):
 
     p: tuple = option((), "source sizes [R_E]; none: the figures and numbers of the exercise")
     n: int = option(10, "curves for each p", minimum=1, maximum=10**6)
-    out: str = option("", "file for the curves of --p: .csv or .npz")
+    out: str = option("", "file for the curves of --p: .csv, .npz, or .png, .pdf, .svg to draw")
     no_distances: bool = option(False, "draw the curves beside the truth, measure nothing")
 
 
@@ -49,11 +54,11 @@ def generate(p: Sequence[float], n: int, seed: int | None = None, model="", devi
     p: half-light radii in R_E, one number or a sequence.  seed: the same seed gives the same
     curves; None gives new ones at each call.  model: a checkpoint of ex_2b.py, "" for the shipped
     one.  Warns outside the trained range of p.  Raises InputError (a ValueError) for a p that is
-    not a number from 1e-6 to 1e6, for another argument out of range, or without a checkpoint.
+    not a number from 1e-6 to 100, for another argument out of range, or without a checkpoint.
     """
     sizes = curve_model.as_sizes(p)
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise InputError(f"n = {n!r}: give a whole number of curves, at least 1")
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 10**6:
+        raise InputError(f"n = {n!r}: give a whole number of curves, 1 to 1,000,000")
     with fork_rng(seed, device):
         network, content = curve_model.load(model, device)
         least, most = min(content["trained_p"]), max(content["trained_p"])
@@ -64,20 +69,50 @@ def generate(p: Sequence[float], n: int, seed: int | None = None, model="", devi
         return curve_model.draw(network, sizes, int(n)).numpy()
 
 
+def sweep(p: Sequence[float], n: int, seed: int, model="", device="cpu"):
+    """Draw n curves for each source size p [R_E] from the same noise: (len(p), n, 300) float32.
+
+    Curve k of one size differs from curve k of the next by p alone.  Otherwise as `generate`.
+    """
+    sizes = curve_model.as_sizes(p).tolist()
+    return np.concatenate([generate(one, n, seed, model, device) for one in sizes])
+
+
 def out_path(settings) -> Path:
     """Return where the curves of --p go; raise InputError if they cannot, or for a bad p."""
     path = Path(settings.out or Path(settings.out_dir) / "figures/ex_2c_curves.csv")
     curve_model.as_sizes(settings.p)
-    table_format(path)
+    kind = path.suffix.lower()
+    if kind not in TABLES + PICTURES:
+        names = "in .csv or .npz for numbers, or in .png, .pdf or .svg for a picture"
+        raise InputError(f"cannot write {path}: the name must end {names}")
+    if kind in PICTURES and len(settings.p) > PANELS:
+        said = f"{len(settings.p)} source sizes: a picture has at most {PANELS} panels"
+        raise InputError(f"{said}; give fewer, or an --out that ends in .csv or .npz")
     files.check_writable(path)
     return path
 
 
+def track_length(source: str) -> float | None:
+    """Return the length of a track in R_E, None where the data `source` do not tell it."""
+    from common.light_curves import simulation
+
+    known = source.startswith(simulation.SIMULATED)
+    return simulation.Settings().length if known else None
+
+
 def write_curves(settings, device, content) -> dict:
-    """Write the curves that --p asks for."""
+    """Write or draw the curves that --p asks for."""
     sizes, path = settings.p, out_path(settings)
     curves = generate(sizes, settings.n, settings.seed, settings.model, device)
-    print(save_curves(path, sizes, curves))
+    if path.suffix.lower() in PICTURES:
+        from common.light_curves import figures
+
+        trained, length = content["trained_p"], track_length(content["source"])
+        figure = figures.asked(sizes, curves[:, :MOST], trained, length)
+        print(results.save_figure(path, figure))
+    else:
+        print(save_curves(path, sizes, curves))
     return {"file": str(path), "p": sizes, "source": content["source"]}
 
 
@@ -86,6 +121,7 @@ def main(argv=None) -> dict:
     settings = parse(Settings, __doc__, argv)
     if settings.p:
         no_effect(settings, "no_distances data_dir", "with --p")
+        no_effect(settings, "out_dir" if settings.out else "", "with --out")
         out_path(settings)
     else:
         no_effect(settings, "n out", "without --p, the source sizes")
@@ -96,18 +132,26 @@ def main(argv=None) -> dict:
         return write_curves(settings, device, content)
     from common.light_curves import evaluation, figures, reference, simulation  # not for --p
 
+    folder, simulated = simulation.truth_of(settings, content["source"], read_labels)
+    if not settings.model and not LITERAL.is_file():
+        raise InputError(f"no {LITERAL.name}: run `python ex_2b.py --prior standard` to make it")
     n = 40 if settings.smoke else 1000
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the figure shades what is outside
         generated = generate(SIZES, n, settings.seed, path, device)
-    folder, simulated = simulation.truth_of(settings, content["source"], read_labels)
+        swept = sweep(SWEPT, SHOWN, settings.seed, path, device)
+        literal = {}  # beside the shipped model, the one that was asked for word by word
+        if not settings.model:
+            literal = {"literal": generate(SIZES, SHOWN, settings.seed, LITERAL, device)}
     truth = reference.reference_curves(folder, SIZES, n, simulated)  # {p: (2, n, 300)}
     trained, source = content["trained_p"], f"data: {content['source']}; truth: simulated"
     metrics = {"source": source, "curves_each": n, "trained_p": trained, "seed": settings.seed}
-    true = [truth[p][0, :SHOWN] for p in SIZES]
-    drawn = {
-        "ex_2c": figures.generated_and_true(SIZES, generated[:, :SHOWN], true, trained, source)
-    }
+    metrics["truth_ray_noise_rms"] = {f"{p:g}": e for p, e in reference.ray_noise(folder).items()}
+    curves = {"generated": generated[:, :SHOWN], **literal}
+    curves["simulated"] = np.stack([truth[p][0, :SHOWN] for p in SIZES])
+    length = track_length(content["source"])
+    figure = figures.generated_and_true(SIZES, curves, (SWEPT, swept), trained, length, source)
+    drawn = {"ex_2c": figure}
     if not settings.no_distances:
         rows = {}
         for p, fake in zip(SIZES, generated, strict=True):

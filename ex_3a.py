@@ -27,7 +27,7 @@ from pathlib import Path
 from common import ebm, swiss_roll, training
 from common.runtime import checkpoints, results, resume, script
 from common.runtime.errors import InputError
-from common.runtime.options import Training, option, parse, resume_key
+from common.runtime.options import Training, no_effect, option, parse, resume_key
 from common.runtime.seeding import step_seed
 from common.swiss_roll import data as roll_data
 from common.swiss_roll import evaluation, figures, negatives
@@ -168,6 +168,8 @@ def main(argv=None) -> dict:
     data, noise, source = roll_data.load(
         settings.data_dir, settings.noise, settings.points, settings.seed + 1
     )
+    if Path(settings.data_dir or "data", roll_data.FILE).exists():
+        no_effect(settings, "points noise", f"on the points of {roll_data.FILE}")
     key = resume_key(settings, source=source)
     path = Path(settings.out_dir) / f"checkpoints/{name}.pt"
     checkpoints.unclaimed(path, key, settings.force)

@@ -57,6 +57,8 @@ def load_models(settings) -> tuple[dict, list, float, str]:
         raise InputError(f"--model {folder}: no such file or folder")
     if alone and not folder.name.startswith("ex_3a_"):
         raise InputError(f"--model {folder}: the name must be ex_3a_METHOD.pt, as ex_3a.py gave it")
+    if len({f"{eps:g}" for eps in settings.eps}) < len(settings.eps):
+        raise InputError("--eps: step sizes must differ in their first six digits")
     models, loaded = {}, {}
     for method, eps in itertools.product(METHODS, settings.eps):
         name = f"ex_3a_{method}" + (f"_{eps:g}" if method == "short" else "")

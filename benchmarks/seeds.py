@@ -2,7 +2,7 @@
 
     python -m benchmarks.seeds ex_1b              -> figures/ex_1b_seeds.json, with the textbook's
                                                   priors and networks, trained equally long
-    python -m benchmarks.seeds ex_2b --seeds 0 1 2
+    python -m benchmarks.seeds ex_2b --seeds 0 1 2 --out-dir few
     python -m benchmarks.seeds ex_3a              every method of exercise 3(a), and its samples
 
 Seeds 0-4 are for reporting; choose settings with seeds 100 and above.  Each training
@@ -33,7 +33,7 @@ VARIANTS = {  # exercise: {variant: arguments}; the one without a name is the sc
        for prior, n in (("standard", "108"), ("mixture", "88"))}
     | {f"patch_{prior}": [*DIAGONAL, "--prior", prior, "--epochs", n, *THOUSAND]
        for prior, n in (("standard", "46"), ("gaussian", "44"), ("mixture", "40"))},
-    "ex_2b": {"": []},
+    "ex_2b": {"": [], "literal": ["--prior", "standard"]},
     "ex_3a": {m: ["--method", m] for m in ex_3a.RECIPES if m != "short-run"}
     | {f"short_{eps}": [*SHORT, eps] for eps in ("0.1", "0.01", "0.001")}
     | {"cd_constant": ["--method", "cd", "--step-size", "0.005"]},
@@ -98,7 +98,9 @@ def trained(exercise: str, arguments: list, seed: int, folder: Path, settings) -
 
 def main(argv=None) -> dict:
     """Train the seeds that are missing; write and return the numbers of all."""
-    settings = parse(Settings, __doc__, argv, positional=("exercise", "EXERCISE", 1))
+    positional, unused = ("exercise", "EXERCISE", 1), ("seed", "device")
+    settings = parse(Settings, __doc__, argv, positional, without=unused)
+    results.keep_shipped(settings, but="exercise scratch")
     (exercise,) = settings.exercise
     if exercise not in VARIANTS:
         raise InputError(f"{exercise!r}: choose one of {', '.join(VARIANTS)}")

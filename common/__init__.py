@@ -38,7 +38,9 @@ def _interrupted(signum, frame):
 
 # One line instead of a traceback while a script of the project is still importing.
 _script = Path(sys.argv[0]).resolve() if sys.argv and sys.argv[0] else Path()
-if _script.parent == ROOT and _script.name.startswith("ex_") and _script.is_file():
+_places = [ROOT / name for name in ("", "benchmarks", "explorer", "report", "common/light_curves")]
+_own = _script.is_file() and _script.parent in _places and "pytest" not in sys.modules
+if _own or sys.argv[:1] == ["-m"]:  # "-m" is still there while `python -m common.x` looks for x
     if find_spec("torch") is None or find_spec("numpy") is None:
         sys.stderr.write("no torch here: run `make`, then `source .venv/bin/activate`\n")
         sys.exit(2)

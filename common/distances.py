@@ -10,8 +10,6 @@ import warnings
 import numpy as np
 import torch
 
-INTERRUPTED = "Training interrupted by user"  # what scikit-learn makes of Ctrl-C
-
 
 def wasserstein(a, b) -> float:
     """Return W1 = integral |F_a - F_b| of all numbers in a and b, in their unit."""
@@ -52,38 +50,23 @@ def frechet_distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return (gap + c_a.trace() + c_b.trace() - 2 * cross).clamp(min=0).item()
 
 
-def two_sample_accuracy(a, b, noise: float = 0.0, seed: int = 0, folds: int = 3) -> float:
-    """Return the test accuracy of an MLP that tells `a` from `b` (C2ST): 0.5 is indistinguishable.
+def two_sample_accuracy(a, b, seed: int = 0, most: int = 500, folds: int = 4) -> float:
+    """Return how often a classifier tells rows of `a` from rows of `b` (C2ST), features (n, d).
 
-    noise: standard deviation of Gaussian noise added to both sides first.  Features are
-    standardised; equally many of each side, `folds`-fold cross-validated.  Of fewer than 30 a side
-    nan, with a warning: too few to train on.
+    Gradient boosting of 80 trees (scikit-learn), `most` rows a side, drawn at random; the accuracy
+    on rows that it was not trained on, `folds`-fold.  0.5 is indistinguishable; the standard error
+    is 0.016 for 500 a side.  Of fewer than 30 a side nan, with a warning: too few to train on.
     (Lopez-Paz & Oquab 2017.)
     """
-    from sklearn.exceptions import ConvergenceWarning  # scikit-learn takes a second to load
-    from sklearn.neural_network import MLPClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier  # a second to load
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
 
     random = np.random.default_rng(seed)
-    n = min(len(a), len(b))
+    n = min(len(a), len(b), most)
     if n < 30:
         warnings.warn(f"C2ST needs 30 of each side, not {n}: nan", stacklevel=2)
         return math.nan
-    pick = [np.asarray(x)[random.permutation(len(x))[:n]] for x in (a, b)]
-    x = np.concatenate(pick) + random.normal(0, noise, (2 * n, pick[0].shape[1]))
-    x = (x - x.mean(0)) / (x.std(0) + 1e-9)
-    y, fold = np.repeat([0, 1], n), np.tile(random.permutation(n) % folds, 2)
-    hits = []
-    for k in range(folds):
-        network = MLPClassifier(
-            (128, 64), alpha=1e-2, batch_size=min(200, n), early_stopping=True, max_iter=100,
-            n_iter_no_change=8, random_state=seed + k,
-        )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("error", INTERRUPTED)
-            try:
-                network.fit(x[fold != k], y[fold != k])
-            except UserWarning as warning:  # scikit-learn would go on with what it has
-                raise KeyboardInterrupt from warning
-        hits.append(network.score(x[fold == k], y[fold == k]))
-    return float(np.mean(hits))
+    x = np.concatenate([np.asarray(side)[random.permutation(len(side))[:n]] for side in (a, b)])
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    judge = HistGradientBoostingClassifier(max_iter=80, random_state=seed)
+    return float(cross_val_score(judge, x, np.repeat([0, 1], n), cv=parts).mean())

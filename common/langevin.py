@@ -109,6 +109,8 @@ def replica_exchange(x, log_p_and_gradient, betas, scale, eps, steps: int, gener
 
 def _sizes(eps, steps):
     """Return `steps` step sizes; raise ValueError unless eps is a number or so many, above 0."""
+    if not isinstance(steps, int) or steps < 0:
+        raise ValueError(f"steps = {steps!r}: give a whole number from 0")
     sizes = torch.as_tensor(eps, dtype=torch.float64).flatten().tolist()
     if len(sizes) not in (1, steps) or not all(0 < size < math.inf for size in sizes):
         raise ValueError(f"eps = {eps}: give a number above 0, or one for each of {steps} steps")

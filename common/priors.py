@@ -77,7 +77,8 @@ class CouplingPrior(nn.Module):
 
     z -> u in two stages.  First (z - m) exp(-r), m and r networks of log y alone.  Then `couplings`
     layers, each of which permutes its input to (a, b) and maps b to (b - t) exp(-s), s and t a
-    network of (a, log y), |s| < 1.  log p(z|y) = log p(u) - sum r - sum s, p(u) a learned mixture.
+    network of (a, log y), |s| < 4 / `couplings` (at most 1), so that many do not stretch the tails
+    more than few.  log p(z|y) = log p(u) - sum r - sum s, p(u) a learned mixture.
     At the start it is the mixture.  Below and above `limits`, the least and greatest y it was
     trained on, it stays what it is there: networks extrapolate badly.
     Raises InputError unless all y > 0.
@@ -90,7 +91,7 @@ class CouplingPrior(nn.Module):
         self.register_buffer("limits", torch.tensor([0.0, math.inf]))
         self.affine = _starts_at_zero(1, 32, 2 * latent)
         self.embedding = nn.Sequential(nn.Linear(1, 32), nn.SiLU(), nn.Linear(32, 8))
-        self.kept = latent // 2  # a
+        self.kept, self.most = latent // 2, min(1.0, 4 / max(1, couplings))  # a, |s|
         sizes = (self.kept + 8, hidden, hidden, 2 * (latent - self.kept))
         self.networks = nn.ModuleList()
         for layer in range(couplings):
@@ -98,13 +99,13 @@ class CouplingPrior(nn.Module):
             self.register_buffer(f"order{layer}", torch.randperm(latent))
 
     def _log(self, y):
-        if not bool((y > 0).all()):  # nan is not above 0, either
+        if not bool(((y > 0) & (y < math.inf)).all()):  # nan is not above 0, either
             raise InputError("CouplingPrior: y must be numbers above 0")
         return y.clamp(*self.limits).log()[:, None]  # (n, 1)
 
     def _scale_and_shift(self, network, a, c):
         s, t = network(torch.cat([a, c], 1)).chunk(2, 1)
-        return s.tanh(), t
+        return self.most * s.tanh(), t
 
     def to_base(self, z: torch.Tensor, y: torch.Tensor):
         """Return (u, log |det du/dz|): z (n, latent), y (n,) -> (n, latent), (n,)."""

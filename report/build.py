@@ -9,6 +9,7 @@ bytes, wherever it is run: fonts are those of the typst package, and the date is
 solutions.typ.  Takes seconds.
 """
 
+import glob
 import re
 import shutil
 import tempfile
@@ -27,7 +28,7 @@ DATE = 1_795_305_600  # 2026-11-22, seconds since 1970: of nothing but the PDF's
 
 @dataclass(frozen=True)
 class Settings(Common):
-    """Where the report is written: --out-dir; the other flags change nothing."""
+    """Where the report is written: --out-dir; --threads changes nothing."""
 
 
 def needed() -> list[str]:
@@ -49,7 +50,7 @@ def gather(folder: Path, out_dir: str) -> str:
     if Path(out_dir).resolve() != files.ROOT and (Path(out_dir) / "figures").exists():
         index = []
         for path in own:
-            found, drawn = results.read_json(path), sorted(path.parent.glob(f"{path.stem}*.png"))
+            found, drawn = results.read_json(path), pictures_of(path, own)
             rows = [[key, f"{value:.6g}"] for key, value in results.numbers(found).items()]
             names = [picture.name for picture in drawn]
             index.append({"name": path.stem, "rows": rows, "drawn": names})
@@ -63,6 +64,13 @@ def gather(folder: Path, out_dir: str) -> str:
             raise InputError(f"no {name}: `make train` and `make bench` make it")
         shutil.copy(files.ROOT / name, folder / "figures")
     return "solutions.typ"
+
+
+def pictures_of(path: Path, others: list) -> list:
+    """Return the pictures beside the JSON `path`: named after it, and after no longer one."""
+    longer = [o.stem for o in others if o.stem != path.stem and o.stem.startswith(path.stem)]
+    near = sorted(path.parent.glob(f"{glob.escape(path.stem)}*.png"))
+    return [one for one in near if not any(one.stem.startswith(stem) for stem in longer)]
 
 
 def compiled(out_dir: str = ".") -> bytes:
@@ -85,7 +93,7 @@ def compiled(out_dir: str = ".") -> bytes:
 
 def main(argv=None) -> dict:
     """Compile the report and write it, whole."""
-    settings = parse(Settings, __doc__, argv)
+    settings = parse(Settings, __doc__, argv, without=("seed", "device", "data_dir"))
     content = compiled(settings.out_dir)
     path = Path(settings.out_dir) / NAME
     print(files.atomic_write(path, lambda temporary: temporary.write_bytes(content)))

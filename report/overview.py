@@ -47,7 +47,8 @@ def drawing(images, curves, points):
 @torch.no_grad()
 def main(argv=None) -> dict:
     """Draw from the three models; write the picture."""
-    settings = parse(Settings, __doc__, argv)
+    settings = parse(Settings, __doc__, argv, without=("device", "data_dir"))
+    results.keep_shipped(settings)
     script.start(settings)
     model, content = digit_model.load()
     images = digit_model.draw(model, torch.arange(digit_model.CLASSES).repeat(2))

@@ -9,7 +9,7 @@ from common.runtime.errors import InputError
 import pytest
 import torch
 
-SHAPE = {"prior": "coupling", "components": 3, "couplings": 3, "condition": "value"}
+SHAPE = {"prior": "coupling", "components": 3, "couplings": 3, "units": 64}
 
 
 def lively(module, scale=0.3):
@@ -67,21 +67,20 @@ def curves(n=80):
     return 0.3 * torch.randn(n, 300).cumsum(1) / 17
 
 
-@pytest.mark.parametrize("condition", ["value", "log"])
-def test_the_folded_network_is_the_unfolded_one(condition):
-    shape = SHAPE | {"condition": condition}
+def test_the_folded_network_is_the_unfolded_one():
     x, y = curves(), torch.rand(80) * 5 + 0.1
     whitening = curve_model.Whitening(x, 20)
-    model = lively(curve_model.build(**shape, features=20), 0.05)
+    model = lively(curve_model.build(**SHAPE, features=20), 0.05)
     w, rest = whitening.whiten(x)
-    whole = curve_model.fold(model, whitening, shape)
+    whole = curve_model.fold(model, whitening, SHAPE)
     for inner, outer in zip(model.encode(w, y), whole.encode(x, y), strict=True):
         torch.testing.assert_close(inner, outer, rtol=1e-4, atol=1e-3)
     z = torch.randn(80, 32)
     inner, outer = model.decode(z, y), whole.decode(z, y)
     torch.testing.assert_close(whitening.mean + inner[:, :-1] @ whitening.to_samples, outer[:, :-1])
-    value = whitening.log_likelihood(w, rest, inner) - curve_model.jacobian(x)
-    torch.testing.assert_close(value, curve_model.log_likelihood(x, outer), rtol=2e-4, atol=0.1)
+    value = whitening.log_likelihood(w, rest, inner) - curve_model.jacobian(x, -0.6)
+    exact = curve_model.log_likelihood(x, outer, -0.6)
+    torch.testing.assert_close(value, exact, rtol=2e-4, atol=0.1)
 
 
 def test_whitened_components_are_white_and_time_reversal_keeps_them_so():
@@ -96,7 +95,22 @@ def test_the_likelihood_is_one_of_magnification():
     x, decoded = curves(5), torch.cat([curves(5).flip(0), torch.full((5, 1), -2.0)], 1)
     ln10, sd = math.log(10), math.exp(-2.0)
     exact = torch.distributions.LogNormal(decoded[:, :-1] * ln10, sd * ln10).log_prob(10**x)
-    torch.testing.assert_close(curve_model.log_likelihood(x, decoded), exact.sum(1))
+    value = curve_model.log_likelihood(x, decoded, curve_model.NO_EDGE)
+    torch.testing.assert_close(value, exact.sum(1))
+
+
+def test_codes_stretch_below_the_edge_and_lose_nothing():
+    log_mu = torch.cat([torch.linspace(-3, 1, 401), torch.tensor([-0.6, -0.601])]).double()
+    x = curve_model.to_code(log_mu, -0.6).double().requires_grad_()
+    back = curve_model.from_code(x, -0.6)
+    torch.testing.assert_close(back, log_mu, atol=1e-6, rtol=0)
+    assert float(x.detach()[0]) < -40 and abs(float(x.detach()[400]) - 1) < 1e-6
+    slope = torch.autograd.grad((math.log(10) * back).exp().sum(), x)[0]  # d mu / d x
+    value = curve_model.jacobian(x.detach()[:, None], -0.6)
+    torch.testing.assert_close(value, slope.log(), atol=1e-4, rtol=1e-4)
+    assert (
+        10 ** float(curve_model.from_code(torch.tensor(-2.0), -0.6)) > 0.2
+    )  # far out: dark, not 0
 
 
 def test_the_network_is_the_one_asked_for():

@@ -6,9 +6,10 @@ from pathlib import Path
 import ex_2b
 import ex_2c
 import ex_2d
+from benchmarks import judges
 from common import distances
 from common.light_curves import evaluation as curve_evaluation
-from common.light_curves import simulation
+from common.light_curves import microlensing, reference, simulation
 from common.runtime.errors import InputError
 from report import build
 
@@ -17,6 +18,8 @@ import pypdf
 import pytest
 import torch
 from conftest import ROOT, run_script
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.neighbors import KNeighborsRegressor
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +35,17 @@ def test_distances_are_small_between_two_true_sets_and_large_between_sizes(truth
     distance = curve_evaluation.DISTANCES[name]
     near, far = distance(*truth[0.2]), distance(truth[0.2][0], truth[2.0][0])
     assert near < far
-    if name == "c2st":
+    if name.startswith("c2st"):
         assert near < 0.6 and far > 0.9
     else:
         assert distance(truth[0.2][0], truth[0.2][0]) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_judge_notices_ripples_that_put_the_structure_function_off_by_five_percent(truth):
+    one, other = truth[0.2]
+    planted = judges.rippled(other)
+    assert curve_evaluation.structure_distance(planted, other) == pytest.approx(0.05, abs=1e-3)
+    assert curve_evaluation.judged(planted, one) > curve_evaluation.judged(other, one) + 0.05
 
 
 def test_noise_shows_in_the_structure_function(truth):
@@ -52,6 +62,21 @@ def test_generate_keeps_shape_seed_and_the_callers_random_state():
     assert torch.equal(before, torch.random.get_rng_state())
     assert not np.array_equal(ex_2c.generate(0.3, 1), ex_2c.generate(0.3, 1))
     assert one.min() > 0
+
+
+def test_a_sweep_takes_the_same_noise_through_the_sizes():
+    near, next_to_it = ex_2c.sweep([0.5, 0.505], 3, seed=1)
+    others = np.abs(near - np.roll(near, 1, 0)).max(1)
+    assert (np.abs(near - next_to_it).max(1) < 0.1 * others).all()
+    assert np.array_equal(near, ex_2c.generate(0.5, 3, 1)[0])
+
+
+def test_rays_shot_at_tracks_agree_with_the_map_of_the_same_stars():
+    small = simulation.Settings(width=8.0, pixels=400, rays=20.0)
+    points = microlensing.tracks(12, small.width, 4.5, 300, seed=1)
+    ((p, disc),) = simulation.disc_maps(small, [0.1], small.seed)
+    ratio = reference.at_points(small, p, points) / microlensing.read_tracks(disc, 8.0, points)
+    assert ratio.mean() == pytest.approx(1, abs=0.002) and ratio.std() < 0.02
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.5, "3", True])
@@ -72,6 +97,15 @@ def test_the_curves_asked_for_are_written(tmp_path):
     assert table[:, 0] == pytest.approx([0.3] * 3 + [1.7] * 3)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_curves_asked_for_are_drawn_but_not_in_too_many_panels(tmp_path):
+    out = ["--n", "2", "--out", str(tmp_path / "a.png"), "--p"]
+    ex_2c.main([*out, ".01", "5"])
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="at most 12 panels"):
+        ex_2c.main([*out, *["1"] * 13])
+
+
 def test_projections_do_not_depend_on_the_number_of_threads():
     features = {("generated", "curves"): np.random.default_rng(0).normal(size=(60, 20))}
     one, two = (ex_2d.projections(features, ex_2d.Settings(threads=n)) for n in (1, 2))
@@ -87,12 +121,26 @@ def test_order_is_found_where_it_is_and_not_where_it_is_not():
     found, none = (ex_2d.order(points, log_p, 50, 0) for points in (line, cloud))
     assert found["spearman_rho"] > 0.99 and found["knn_r2"] > 0.99
     assert none["spearman_rho"] < 2 * none["spearman_rho_shuffled_99"] and none["knn_r2"] < 0.1
+    folds = KFold(5, shuffle=True, random_state=0)
+    for points, row in ((line, found), (cloud, none)):
+        scores = cross_val_score(KNeighborsRegressor(15), points, log_p, cv=folds)
+        assert row["knn_r2"] == pytest.approx(scores.mean(), abs=1e-9)
 
 
 def test_power_spectra_find_the_frequency():
     t = np.arange(300) / 300
     spectra = ex_2d.power_spectra(10 ** (0.1 * np.sin(2 * np.pi * np.array([[3], [40]]) * t)))
-    assert spectra.shape[0] == 2 and spectra[0].argmax() < spectra[1].argmax()
+    assert spectra.shape == (2, 25) and spectra[0].argmax() < spectra[1].argmax()
+
+
+def test_noise_that_a_telescope_would_not_see_does_not_show_in_power_spectra():
+    random, t = np.random.default_rng(0), np.arange(300) / 300
+    smooth = 0.1 * np.sin(2 * np.pi * (3 * t + random.uniform(size=(100, 1))))  # dex
+    noise = 0.4 * curve_evaluation.FLOOR * random.normal(size=smooth.shape)
+    clean, faint, seen = (
+        ex_2d.power_spectra(10 ** (smooth + part * noise))[:, -10:].mean() for part in (0, 0.1, 1)
+    )
+    assert faint == pytest.approx(clean, abs=0.02) and seen > clean + 0.5
 
 
 def test_the_shipped_model_draws_curves_like_new_true_ones():
@@ -143,10 +191,14 @@ def test_own_light_curves_from_training_to_report(own, tmp_path, capsys):
     assert "held out: A_04, A_08, A_12, A_16, A_20" in said and "trained on: A_02, B_03" in said
     assert len(trained["trained_p"]) == 15 and trained["test"]["distances"]["w1"] > 0
     model = ["--model", "mine/checkpoints/ex_2b.pt"]
-    with pytest.raises(InputError, match="must belong together"):
-        ex_2c.main(["--smoke", "--out-dir", "mine", *model])
+    for wrong in (
+        lambda: ex_2c.main(["--smoke", "--out-dir", "mine", *model]),
+        lambda: ex_2d.main(places),
+    ):
+        with pytest.raises(InputError, match="must belong together"):
+            wrong()
     ex_2c.main([*places, *model, "--no-distances"])
-    recipe = json.loads(str(np.load("mine/data/truth.npz")["recipe"]))[2]
+    recipe = json.loads(str(np.load("mine/truth/truth.npz")["recipe"]))[2]
     assert [recipe[name] for name in ("kappa", "gamma", "smooth_fraction")] == [0.55, 0.2, 0.1]
     ex_2d.main([*places, *model])
     order = json.loads(Path("mine/figures/ex_2d.json").read_text())["order"]
@@ -159,5 +211,8 @@ def test_own_light_curves_from_training_to_report(own, tmp_path, capsys):
     assert "fell short" not in text and "CAS" not in text
     labels = (own / "labels.dat").read_text().replace("A 2 0.55", "A 2 0.45")
     (own / "labels.dat").write_text(labels)
-    with pytest.raises(InputError, match="several k, g, s"):
+    with pytest.raises(InputError, match="must belong together"):  # other labels, other data
         ex_2c.main([*places, *model])
+    with pytest.raises(InputError, match="several k, g, s"):
+        here, changed = ex_2c.Settings(data_dir="own"), simulation.source_of("own")
+        simulation.truth_of(here, changed, ex_2c.read_labels)

@@ -23,10 +23,12 @@ import pytest
 import torch
 
 CPU, RIGHT = torch.device("cpu"), cvae.elbo_terms
-MOST_NATS = {"digits": 137.0, "curves": -1060.0}  # -ELBO of held-out data
+# -ELBO of held-out data; "blunt": with a decoder that stays coarse, where the KL term counts
+MOST_NATS = {"digits": 137.0, "curves": -1050.0, "blunt curves": -900.0}
 WRONG_KL = {  # what the KL term is multiplied with when it is averaged over the wrong axis
     "digits": {"over latents": 1 / 16, "over latents, pixels over pixels": 784 / 16},
-    "curves": {"over latents": 1 / 32, "over latents, samples over samples": 300 / 32},
+    "curves": {"over latents": 1 / 32},
+    "blunt curves": {"over latents, samples over samples": 300 / 32},
 }
 
 
@@ -40,7 +42,8 @@ def train(exercise, monkeypatch, weight=1.0) -> float:
     torch.manual_seed(0)
     with monkeypatch.context() as patch:
         patch.setattr(cvae, "elbo_terms", terms)
-        fitted, bound = (fitted_digits if exercise == "digits" else fitted_curves)()
+        blunt = {"least": 0.05} if "blunt" in exercise else {}
+        fitted, bound = fitted_digits() if exercise == "digits" else fitted_curves(**blunt)
     return bound(fitted)["negative_elbo_nats"]
 
 
@@ -60,10 +63,10 @@ def curves():
     return {p: c[:1000] for p, c in found.items()}, {p: c[1000:] for p, c in found.items()}
 
 
-def fitted_curves():
+def fitted_curves(**more):
     training, test = curves()
     size = dict(steps=600, refine=600, whitened=32, components=4, couplings=2)
-    model, _ = ex_2b.fit(training, ex_2b.Settings(**size), CPU)
+    model, _ = ex_2b.fit(training, ex_2b.Settings(**size, **more), CPU)
     return model, lambda m: curve_evaluation.evaluate_elbo(m, test)
 
 

@@ -20,19 +20,22 @@ def folder(tmp_path_factory):
 
 def test_the_loader_reads_what_the_simulator_wrote(folder):
     x, y = data_loader.dataloader(folder)
-    assert len(x) == 25 + 6 + 6 and x["12345_05"].shape == (12, 300)
+    assert len(x) == 25 + 3 + 12 and x["12345_05"].shape == (12, 300)
     assert y["12345_05"][0] == pytest.approx([0.4, 0.4, 0.0, 0.195695], abs=1e-6)
     assert not list(folder.rglob("*.tmp"))
 
 
-def test_the_roles_do_not_overlap(folder):
-    parts = curve_data.split(*data_loader.dataloader(folder))
-    sizes = [set(getattr(parts, role)) for role in ("train", "validation", "test")]
-    assert [len(s) for s in sizes] == [7, 3, 3] and not set.intersection(*sizes)
-    assert set(parts.test_new_tracks) == set(parts.test_new_field) == set(parts.test)
-    p = min(parts.test)
-    assert not np.allclose(parts.test[p], parts.test_new_tracks[p])
-    assert parts.train[min(parts.train)].dtype == np.float32
+def test_no_curve_has_two_roles_and_settings_are_chosen_on_sizes_of_their_own(folder):
+    x, y = data_loader.dataloader(folder)
+    parts = curve_data.split(x, y)
+    assert [len(getattr(parts, r)) for r in ("train", "validation", "test")] == [7, 3, 12]
+    assert set(parts.train) < set(parts.test) < set(parts.same_field)
+    assert not set(parts.validation) & (set(parts.train) | set(parts.test))
+    fields = [parts.same_field, parts.validation, parts.test]
+    each = [curve.tobytes() for field in fields for part in field.values() for curve in part]
+    assert len(each) == len(set(each)) == 12 * 40
+    with pytest.raises(InputError, match="no map 12348"):
+        curve_data.split({k: v for k, v in x.items() if "12348" not in k}, y)
 
 
 @pytest.mark.parametrize("sizes", [3, 7, 25])
@@ -53,7 +56,9 @@ def test_sizes_to_hold_out_are_found_to_a_percent_or_refused(folder):
     x, y = data_loader.dataloader(folder)
     parts, role = curve_data.split_own(x, y, (0.1957, 5.62))
     assert [round(p, 3) for p in parts.test] == [0.196, 5.617]
-    assert {key for key in role if role[key] == "held out"} == {"12345_05", "12345_25"}
+    assert {key for key in role if role[key] == "held out"} == {
+        f"{field}_{disc}" for field in ("12345", "12348") for disc in ("05", "25")
+    }
     with pytest.raises(InputError, match=r"--hold-out 0.5: no such source size; there are 0\.1"):
         curve_data.split_own(x, y, (0.5,))
     with pytest.raises(InputError, match="nothing is left to train on"):
@@ -73,7 +78,7 @@ def test_the_source_is_named_and_a_foreign_set_is_not_called_simulated(folder, t
     labels = (folder / "labels.dat").read_text()
     (tmp_path / "labels.dat").write_text(labels + "\n")
     (tmp_path / "simulated.json").write_text((folder / "simulated.json").read_text())
-    assert simulation.source_of(tmp_path) == str(tmp_path / "labels.dat")
+    assert simulation.source_of(tmp_path).startswith(f"{tmp_path / 'labels.dat'}, SHA-256 ")
 
 
 def test_nothing_that_was_there_is_overwritten(folder, tmp_path):
@@ -92,3 +97,15 @@ def test_the_same_seed_gives_the_same_bytes_and_an_unfinished_run_is_begun_anew(
     simulation.simulate(tmp_path, SMALL)
     for path in folder.rglob("*.dat"):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
+
+
+def test_the_truth_of_an_own_simulation_is_made_as_it_was(tmp_path, monkeypatch):
+    """Its length, width and profile, not those of the shipped data."""
+    monkeypatch.chdir(tmp_path)
+    made = {"profile": "uniform", "length": 2.0, "seed": 5, "curves": 3, "discs": 5}
+    own = simulation.Settings(width=8.0, pixels=400, data_dir="own", **made)
+    simulation.simulate("own", own)
+    source = simulation.source_of("own")
+    folder, truth = simulation.truth_of(own, source, data_loader.read_labels)
+    assert str(folder) == "own" and truth.width == 8.0 and truth.pixels == 400
+    assert {name: getattr(truth, name) for name in made} == made

@@ -2,11 +2,12 @@
 
 import re
 
-from common.light_curves import microlensing, ray_shooting
+from common.light_curves import microlensing, profiles, ray_shooting
 from common.runtime.errors import InputError
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 
 
@@ -189,7 +190,7 @@ def test_more_rays_make_a_better_map(field):
     assert errors[1] < 0.02 * smooth.std()
 
 
-@pytest.mark.parametrize("profile", microlensing.PROFILES)
+@pytest.mark.parametrize("profile", profiles.PROFILES)
 def test_half_of_the_light_comes_from_within_the_radius(profile):
     """The source as an image: a map with a single bright node, convolved."""
     n, width, radius = 1024, 40.0, 1.0
@@ -202,6 +203,14 @@ def test_half_of_the_light_comes_from_within_the_radius(profile):
     assert inside == pytest.approx(0.5, abs=0.02)
 
 
+def test_shooting_leaves_torch_its_threads(field):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    microlensing.magnification_map(field, 64)
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
+
+
 def test_any_radial_profile_is_a_function():
     """Those that have a name, written out; k to where half of the power is gone, and beyond."""
     k = np.linspace(0, 10, 50)
@@ -210,8 +219,9 @@ def test_any_radial_profile_is_a_function():
     ):  # fmt: skip
         found = microlensing.profile_transform(k, 0.7, profile)
         assert np.abs(found - microlensing.profile_transform(k, 0.7, name)).max() < 0.01, name
-    with pytest.raises(InputError, match="must be finite"):
-        microlensing.profile_transform(k, 0.7, lambda r: r * np.nan)
+    for wrong in (lambda r: r * np.nan, lambda r: 1 - r):
+        with pytest.raises(InputError, match="finite, 0 or more"):
+            microlensing.profile_transform(k, 0.7, wrong)
 
 
 def test_a_map_is_kept_with_its_error_and_its_stars(field, tmp_path):
@@ -228,6 +238,8 @@ def test_a_map_is_kept_with_its_error_and_its_stars(field, tmp_path):
             errors.append(microlensing.map_error(mu, field, rays, radius))
             assert errors[-1] == pytest.approx(np.std(a - b) / mu.mean(), rel=0.5)
     assert errors[0] > 2 * errors[2] and errors[0] > 5 * errors[1]
+    small = microlensing.star_field(0.4, 0.3, 0, 6.0, 1)
+    assert microlensing.map_error(microlensing.magnification_map(small, 100), small) > 0.03
     with np.load(microlensing.save_map(tmp_path / "map.npz", mu, field, rays)) as kept:
         np.testing.assert_array_equal(kept["mu"], mu)
         np.testing.assert_array_equal(kept["stars"], field.stars)

@@ -25,7 +25,7 @@ def numbers(name):
 
 def headlines():
     """The numbers that a grader looks for, as the report prints them."""
-    digits, curves, roll = numbers("ex_1b"), numbers("ex_2b")["test"], numbers("ex_3b")["table"]
+    digits, roll = numbers("ex_1b"), numbers("ex_3b")["table"]
     new, order = numbers("ex_2c")["by_p"], numbers("ex_2d")["order"]
     yield f"{digits['test_nll']['nll_nats']:.2f} ± {digits['test_nll']['standard_error_nats']:.2f}"
     for name, unit, digits_after in (
@@ -37,9 +37,13 @@ def headlines():
     yield f"{digits['parameters']:,}"
     for name in ("encoder", "decoder"):
         yield f"{numbers('ex_2a')['parameters'][name]:,}"
-    yield f"{curves['negative_elbo_nats']:.0f}".replace("-", "−")
-    for name in ("w1", "sf", "ks", "c2st"):
-        yield f"{curves['distances'][name]:.3f}"
+    curves = numbers("ex_2b_seeds")
+    bounds = [curves["ex_2b"][key]["test.negative_elbo_nats"] for key in ("mean", "std")]
+    yield f"{bounds[0]:.0f} ± {bounds[1]:.0f}".replace("-", "−")
+    for p in numbers("ex_2b")["test"]["distances"]["by_p"]:
+        key = f"test.distances.by_p.{p}.c2st"
+        for row in curves.values():
+            yield " ± ".join(f"{row[part][key]:.3f}" for part in ("mean", "std"))
     yield f"{new['0.3']['model']['c2st']:.2f}, {new['0.01']['model']['c2st']:.2f}"
     yield f"{order['UMAP, generated, spectra']['knn_r2']:.2f}"
     for method in ("cd", "mala", "replica"):
@@ -89,7 +93,7 @@ def test_no_headline_number_is_typed_by_hand():
 
 
 def test_pages_and_size(pdf):
-    assert 8 <= len(pdf.pages) <= 14
+    assert 8 <= len(pdf.pages) <= 16
     assert (ROOT / "solutions.pdf").stat().st_size < 6e6
     for page in pdf.pages:
         assert [round(float(v)) for v in page.mediabox[2:]] == [595, 842]  # A4, points

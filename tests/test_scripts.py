@@ -66,7 +66,8 @@ MODULES = {
     "report.build": "solutions.pdf",
     "report.overview": "figures/overview.png",
     "benchmarks.protocol": "figures/ex_3b_protocol.json",
-    "benchmarks.ablations": "figures/ex_2b_ablation.json",
+    "benchmarks.curves": "figures/ex_2b_curves.json",
+    "benchmarks.judges": "figures/ex_2b_judges.json",
     "common.light_curves": "data/labels.dat",
     "common.digits.classifier": "checkpoints/judge.pt",
 }
@@ -156,7 +157,7 @@ def test_shipped_numbers_belong_to_the_shipped_checkpoints():
         assert (
             stamps
             or path.stem in made_without
-            or path.stem.endswith(("_ablation", "_seeds", "_choice"))
+            or path.stem.endswith(("_curves", "_seeds", "_choice"))
         )
         for name, stamp in stamps.items():
             assert stamp == files.sha256(ROOT / f"checkpoints/{name}.pt"), (path.name, name)

@@ -60,7 +60,7 @@ def test_a_killed_run_resumes_from_its_last_periodic_save(tmp_path):
 
 
 def test_resume_refuses_another_training_and_nothing(tmp_path):
-    with pytest.raises(InputError, match="no checkpoint"):
+    with pytest.raises(InputError, match="no unfinished training"):
         fit(tmp_path / "a.pt", 5, resume=True)
     fit(tmp_path / "a.pt", 5)
     with pytest.raises(InputError, match="width = 3, not 4"):

@@ -1,6 +1,7 @@
 """The light curves of exercise 2, and the simulator behind them.
 
 microlensing  star field -> magnification map -> source disc -> tracks
+profiles      what a source of some shape does to a map
 ray_shooting  the simulator's inner loops (numba)
 simulation    a data set in the assignment's format
 data          roles of the sources, curves stacked as tensors

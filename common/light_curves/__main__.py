@@ -39,6 +39,8 @@ def main(argv=None) -> dict:
     if settings.map:
         no_effect(settings, "curves discs length profile data_dir", "with --map")
         results.keep_shipped(settings, but="map")
+    else:
+        no_effect(settings, "out_dir", "without --map: --data-dir says where the data go")
     script.start(settings)
     if settings.map:
         return draw_map(settings)

@@ -4,39 +4,44 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.light_curves.model import to_code
 from common.runtime import files
 from common.runtime.errors import InputError
 
 import numpy as np
 import torch
 
-MAP, SAME_FIELD, OTHER_FIELD = "12345", "12346", "12347"
-TRAIN, VALIDATION, TEST = (1, 5, 9, 13, 17, 21, 25), (7, 15, 23), (3, 11, 19)
+MAP, VALIDATION_FIELD, TEST_FIELD = "12345", "12347", "12348"  # three star fields
+TRAIN, VALIDATION = (1, 5, 9, 13, 17, 21, 25), (7, 15, 23)
+TEST = tuple(sorted((3, 6, 11, 14, 19, *TRAIN)))  # between the sizes trained on, and these
 LEAST = 1e-3  # magnifications below it are raised to it before a logarithm
 
 
 @dataclass(frozen=True)
 class Split:
-    """Light curves (n, 300) float32 by source size p, in five roles, some of them empty."""
+    """Light curves (n, 300) float32 by source size p, in four roles, some of them empty."""
 
     train: dict
-    validation: dict  # held out for choosing settings
-    test: dict  # held out for the reported numbers: sources between those trained on
-    test_new_tracks: dict  # as `test`, the same star field, new tracks
-    test_new_field: dict  # as `test`, an independent star field
+    validation: dict  # of another star field, for choosing settings
+    test: dict  # of a third one, for the reported numbers
+    same_field: dict  # of the field that is trained on, of every size: what a floor is made of
 
 
 def split(x: dict, y: dict) -> Split:
-    """Sort the simulated set, as `data_loader.dataloader` gives it, into the roles of `Split`."""
+    """Sort the simulated set, as `data_loader.dataloader` gives it, into the roles of `Split`.
+
+    Raises InputError for one without a star field to test on, as older versions simulated it.
+    """
 
     def role(map_id, discs):
         keys = [f"{map_id}_{disc:02d}" for disc in discs]
         return _gathered(x, y, [key for key in keys if key in x], np.asarray)
 
-    train, validation = role(MAP, TRAIN), role(MAP, VALIDATION)
-    return Split(
-        train, validation, role(MAP, TEST), role(SAME_FIELD, TEST), role(OTHER_FIELD, TEST)
-    )
+    test = role(TEST_FIELD, TEST)
+    if not test:
+        raise InputError(f"light curves: no map {TEST_FIELD}; simulate them anew elsewhere")
+    everything = role(MAP, range(1, 100))
+    return Split(role(MAP, TRAIN), role(VALIDATION_FIELD, VALIDATION), test, everything)
 
 
 def split_own(x: dict, y: dict, hold_out=()) -> tuple[Split, dict]:
@@ -63,12 +68,12 @@ def split_own(x: dict, y: dict, hold_out=()) -> tuple[Split, dict]:
             _gathered(x, y, [key for key in keys if role[key] == name], np.asarray)
             for name in ("trained on", "held out")
         )
-        return Split(train, {}, test, {}, {}), role
+        return Split(train, {}, test, {}), role
     train = _gathered(x, y, keys, lambda curves: np.delete(curves, np.s_[::4], 0))
     if not train or min(map(len, train.values())) == 0:
         raise InputError("light curves: a source has only one; at least two are needed")
     test = _gathered(x, y, keys, lambda curves: curves[::4])
-    return Split(train, {}, test, {}, {}), dict.fromkeys(keys, "every fourth curve held out of")
+    return Split(train, {}, test, {}), dict.fromkeys(keys, "every fourth curve held out of")
 
 
 def by_size(x: dict, y: dict, each: int, simulated: bool = True) -> dict:
@@ -91,14 +96,14 @@ def _gathered(x: dict, y: dict, keys, take) -> dict:
     return {p: np.concatenate(c) if len(c) > 1 else c[0] for p, c in found.items()}
 
 
-def stacked(train: dict, limit: int = 0):
-    """Return (x (n, 300), p (n,), spread (n,)), float32, of the curves {p: (n_p, 300)} together.
+def stacked(train: dict, edge: float, limit: int = 0):
+    """Return (x (n, 300), p (n,)), float32, of the curves {p: (n_p, 300)} together.
 
-    x: log10 relative magnification; spread: its standard deviation over the curves of the source;
-    limit: take so many curves of each source, 0 takes all.
+    x: codes of relative magnification above `edge` (see `model.from_code`); limit: take so many
+    curves of each source, 0 takes all.
     """
-    parts = {p: torch.from_numpy(to_log(curves[: limit or None])) for p, curves in train.items()}
-    rows = [(x, torch.full((len(x),), p), x.std().expand(len(x))) for p, x in parts.items()]
+    parts = {p: to_code(to_log(curves[: limit or None]), edge) for p, curves in train.items()}
+    rows = [(x, torch.full((len(x),), p)) for p, x in parts.items()]
     return tuple(torch.cat(column) for column in zip(*rows, strict=True))
 
 

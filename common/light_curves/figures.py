@@ -4,6 +4,9 @@ from common.plots import GREYS, STYLES, new_figure
 
 import numpy as np
 
+FONT = 10.5  # points in a figure 10 in wide: 7 where it is printed 6.7 in wide
+COLOURS = ("#440154", "#25848e", "#7ad151")  # viridis, that differ in grey, too
+
 
 def training(metrics, pairs):
     """Draw -ELBO and its terms over the steps, and held-out curves with their reconstructions.
@@ -32,32 +35,89 @@ def training(metrics, pairs):
     return figure
 
 
-def generated_and_true(sizes, generated, truth, trained, source):
-    """Draw generated curves above simulated ones, a column for each p, the same axes in a column.
+def generated_and_true(sizes, rows, swept, trained, length, source):
+    """Draw a sweep of p above rows of curves, the last one true, a column for each p.
 
-    sizes (m,); generated, truth: m arrays (k, 300); trained: sizes of the training sources.
+    sizes (m,) R_E; rows {name: (m, k, 300)}; swept: (sizes (s,), curves (s, 3, 300)), curve k from
+    the same noise at each size; trained: sizes of the training sources; length: of a track, R_E, or
+    None.  The axes of a column are those of its first and last row.
     """
-    m = len(sizes)
-    figure = new_figure(1.6 * m, 4.4)
-    axes = figure.subplots(2, m, sharex=True, sharey="col", squeeze=False)
-    for column, (p, fake, real) in enumerate(zip(sizes, generated, truth, strict=True)):
-        for axis, curves in zip(axes[:, column], (fake, real), strict=True):
-            for k, curve in enumerate(curves):
-                axis.plot(curve, color=GREYS[k % 5], ls=STYLES[k % 5], lw=0.9)
-        known = min(abs(np.log(np.asarray(trained) / p))) < 1e-3
-        inside = min(trained) <= p <= max(trained)
-        kind = "trained" if known else ("between" if inside else "OUTSIDE")
-        axes[0, column].set_title(f"p = {p:.3g} R_E\n{kind}", fontsize=9)
-        axes[1, column].set_xlabel("sample", fontsize=9)
-        for axis in axes[:, column]:
-            axis.tick_params(labelsize=8)
-    axes[0, 0].set_ylabel("generated: μ / ⟨μ⟩")
-    axes[1, 0].set_ylabel("simulated truth: μ / ⟨μ⟩")
-    figure.suptitle(
-        f"New light curves; 300 samples a track; trained on p = {min(trained):.2g} ... "
-        f"{max(trained):.3g} R_E; {source}", fontsize=9,
-    )  # fmt: skip
+    figure = new_figure(10, 4.2 + 1.7 * len(rows))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 0.85 * len(rows)))
+    _sweep(above, *swept, trained, length)
+    axes = below.subplots(len(rows), len(sizes), sharex=True, sharey="col", squeeze=False)
+    first, *_, last = rows.values()
+    for column, p in enumerate(sizes):
+        for axis, curves in zip(axes[:, column], rows.values(), strict=True):
+            _draw(axis, curves[column], length)
+        both = np.concatenate([first[column], last[column]])
+        room = 0.05 * np.ptp(both)
+        axes[0, column].set_ylim(both.min() - room, both.max() + room)
+        axes[0, column].set_title(_title(p, trained), fontsize=FONT)
+    for axis, name in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(f"{name}: μ / ⟨μ⟩", fontsize=FONT)
+    below.supxlabel(_along(length), fontsize=FONT)
+    figure.suptitle(source, fontsize=FONT)
     return figure
+
+
+def asked(sizes, curves, trained, length):
+    """Draw curves (m, k, 300), a panel for each source size (m,); the rest as above."""
+    columns = min(4, len(sizes))
+    rows = -(-len(sizes) // columns)
+    figure = new_figure(2.5 * columns + 1, 2.3 * rows + 0.5)
+    for number, (p, some) in enumerate(zip(sizes, curves, strict=True)):
+        axis = figure.add_subplot(rows, columns, number + 1)
+        _draw(axis, some, length)
+        axis.set_title(_title(p, trained), fontsize=FONT)
+    figure.supxlabel(_along(length), fontsize=FONT)
+    figure.supylabel("μ / ⟨μ⟩", fontsize=FONT)
+    return figure
+
+
+def _along(length) -> str:
+    return ("along the track [R_E]" if length else "sample") + "; p in R_E"
+
+
+def _title(p, trained) -> str:
+    """Say what a source size is to the model."""
+    if min(abs(np.log(np.asarray(trained) / p))) < 1e-3:
+        return f"p = {p:.3g}\ntrained"
+    return f"p = {p:.3g}\n" + ("between" if min(trained) <= p <= max(trained) else "OUTSIDE")
+
+
+def _draw(axis, curves, length):
+    """Draw curves (k, 300) along a track of `length` R_E, or over the samples for None."""
+    x = np.linspace(0, length or curves.shape[1] - 1, curves.shape[1])
+    for k, curve in enumerate(curves):
+        axis.plot(x, curve, color=COLOURS[k % 3], ls=STYLES[k % 5], lw=1.1)
+    axis.locator_params(nbins=3)
+    axis.tick_params(labelsize=FONT)
+
+
+def _sweep(figure, sizes, curves, trained, length):
+    """Draw curves (s, k, 300) of sizes (s,), R_E, in k panels, coloured by log p."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
+
+    colour = ScalarMappable(LogNorm(min(sizes), max(sizes)), "viridis")
+    x = np.linspace(0, length or curves.shape[2] - 1, curves.shape[2])
+    low, high = min(trained), max(trained)
+    axes = figure.subplots(1, curves.shape[1])
+    for k, axis in enumerate(axes):
+        for p, curve in zip(sizes, curves[:, k], strict=True):
+            look = {"lw": 1.2} if low <= p <= high else {"lw": 0.7, "ls": "--"}
+            axis.plot(x, curve, color=colour.to_rgba(p), **look)
+        axis.set_title(f"the same noise at every p: {k + 1}", fontsize=FONT)
+        axis.locator_params(nbins=5)
+        axis.tick_params(labelsize=FONT)
+    axes[0].set_ylabel("generated: μ / ⟨μ⟩", fontsize=FONT)
+    bar = figure.colorbar(colour, ax=axes, format="%g")
+    bar.set_label("p [R_E]; black: trained", fontsize=FONT)
+    bar.ax.tick_params(labelsize=FONT)
+    ends = np.clip([low, high], min(sizes), max(sizes))
+    bar.ax.plot([-0.3, -0.3], ends, "k", lw=2.5, transform=bar.ax.get_yaxis_transform(),
+                clip_on=False)  # fmt: skip
 
 
 def distances_over_p(rows, trained, source):
@@ -85,10 +145,34 @@ def distances_over_p(rows, trained, source):
     return figure
 
 
-def projections(maps, log_p, answers, title):
+def distances_over_count(table):
+    """Draw the judge's accuracy and W1 over curves a source, each size its own line, with floors.
+
+    table: what `benchmarks.curves` writes.
+    """
+    counts = sorted(table["by_count"], key=int)
+    sizes = [*table["floor"]["by_p"]][1::3]
+    figure = new_figure(9, 3.2)
+    names = {"c2st": "accuracy of the judge (0.5: perfect)", "w1": "W1 of magnification"}
+    for axis, (name, label) in zip(figure.subplots(1, 2), names.items(), strict=True):
+        for k, p in enumerate(sizes):
+            rows = [table["by_count"][n]["distances"]["by_p"][p][name] for n in counts]
+            line = axis.plot([int(n) for n in counts], rows, ls=STYLES[k], marker="o", ms=4,
+                             color=GREYS[k], label=f"p = {float(p):.2g} R_E")[0]  # fmt: skip
+            axis.axhline(
+                table["floor"]["by_p"][p][name], ls=STYLES[k], lw=0.7, color=line.get_color()
+            )
+        axis.set(xscale="log", xlabel="training curves of each source", title=label)
+        axis.title.set_fontsize(9)
+    figure.axes[0].legend(frameon=False, fontsize=8, title="thin: floor", title_fontsize=8)
+    return figure
+
+
+def projections(maps, log_p, inside, answers, title):
     """Draw 2-D maps coloured by log10 p, one colour bar for all.
 
-    maps {(row, column): (n, 2)}; log_p {row: (n,)}; answers {(row, column): str}.
+    maps {(row, column): (n, 2)}; log_p {row: (n,)}; inside {row: (n,) bool}: within the trained
+    range, else a cross; answers {(row, column): str}.
     """
     rows = list(dict.fromkeys(row for row, _ in maps))
     columns = list(dict.fromkeys(column for _, column in maps))
@@ -99,13 +183,16 @@ def projections(maps, log_p, answers, title):
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             axis, points = axes[i, j], maps[row, column]
-            look = {"s": 3, "cmap": "viridis", "vmin": low, "vmax": high, "lw": 0}
-            drawn = axis.scatter(*points.T, c=log_p[row], **look)
+            look = {"cmap": "viridis", "vmin": low, "vmax": high}
+            for marker, size, lw, part in (("o", 3, 0, inside[row]), ("x", 5, 0.5, ~inside[row])):
+                look |= {"marker": marker, "s": size, "lw": lw, "c": log_p[row][part]}
+                drawn = axis.scatter(*points[part].T, **look)
             axis.set_title(f"{row}: {column}\n{answers[row, column]}", fontsize=9)
             axis.set(xticks=[], yticks=[])
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label="source size p [R_E]")
-    ticks = np.log10([0.1, 0.2, 0.5, 1, 2, 5])
-    bar.set_ticks(ticks, labels=["0.1", "0.2", "0.5", "1", "2", "5"])
+    label = "source size p [R_E]; crosses: outside the trained range"
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label=label)
+    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
+    bar.set_ticks(np.log10(ticks), labels=[f"{p:g}" for p in ticks])
     figure.suptitle(title, fontsize=10)
     return figure
 

@@ -18,13 +18,13 @@ exact.  (Kayser, Refsdal & Stabell 1986; Wambsganss 1999; Ewald 1921 for the spl
 import dataclasses
 from pathlib import Path
 
+from common.light_curves.profiles import profile_transform
 from common.runtime import files
 from common.runtime.errors import InputError
 
 import numpy as np
 import torch
 
-PROFILES = ("gaussian", "uniform", "shakura-sunyaev")
 MASS_FUNCTIONS = {  # pieces of a power law: (from, to, exponent), in any unit of mass
     "salpeter": [(0.1, 10.0, -2.35)],  # Salpeter 1955
     "kroupa": [(0.08, 0.5, -1.3), (0.5, 10.0, -2.3)],  # Kroupa 2001
@@ -131,26 +131,39 @@ def magnification_map(
     `field.mean_magnification` to rounding.  threads: 0 takes torch's number.
     Memory: 8 bytes a pixel and thread.  Raises InputError for sizes that make no sense.
     """
-    if not (isinstance(pixels, int) and 2 <= pixels <= 30_000 and 0 < rays <= 10_000):
-        raise InputError(f"magnification map: {pixels} pixels, {rays} rays a pixel: out of range")
+    whole = isinstance(pixels, int | np.integer)
+    if not (whole and 2 <= pixels <= 30_000 and 0 < rays <= 10_000):
+        said = f"magnification map: pixels = {pixels!r}, rays = {rays!r}"
+        raise InputError(f"{said}: give a whole number from 2 to 30,000, rays above 0 to 10,000")
     from common.light_curves import ray_shooting  # numba: seconds to load
 
     far = ray_shooting.FarField.of(field.stars, field.masses, field.box, ewald_width)
-    spacing = field.width / pixels * np.sqrt(field.mean_magnification / rays)
+    tiles = _tiles(field, pixels, rays)
     threads = threads or torch.get_num_threads()
-    return ray_shooting.shoot(far, field.slopes, field.width, pixels, spacing, threads)
+    return ray_shooting.shoot(far, field.slopes, field.width, int(pixels), tiles, threads)
+
+
+def _tiles(field, pixels, rays) -> list[int]:
+    """Return how many tiles of rays each side of the lens box gets, for so many rays a pixel."""
+    from common.light_curves.ray_shooting import TILE  # numba: seconds to load
+
+    side_of_tile = field.width / pixels * np.sqrt(field.mean_magnification / rays) * TILE
+    return [max(1, int(np.ceil(side / side_of_tile))) for side in field.box]
 
 
 def map_error(mu, field: StarField, rays: float = 5.0, radius: float | None = None) -> float:
     """Return the rms error of a map, relative to its mean, that the number of rays leaves.
 
-    mu, rays: as from `magnification_map`.  A second map is made with a tenth more rays, on a grid
-    that does not align with the first; their difference is sqrt(2) times the error.  radius: of a
+    mu, rays: as from `magnification_map`.  A second map has a tenth more rays (a small one more),
+    not aligned with the first; the difference is about sqrt(2) times the error.  radius: of a
     source, R_E, that is applied to both; None is the map itself.
     """
     if not np.isclose(np.mean(mu), field.mean_magnification, rtol=1e-3):
         raise InputError("map_error: give the map as it was made, its mean not divided out")
-    both = [mu, magnification_map(field, len(mu), 1.1 * rays)]
+    more = 1.1 * rays
+    while np.equal(_tiles(field, len(mu), more), _tiles(field, len(mu), rays)).any():
+        more *= 1.1
+    both = [mu, magnification_map(field, len(mu), more)]
     if radius is not None:
         both = [convolve(one, field.width, radius) for one in both]
     return float(np.std(both[0] - both[1]) / np.sqrt(2) / np.mean(mu))
@@ -173,6 +186,8 @@ def convolve(mu, width: float, radius, profile="gaussian", undo_grid=True, spect
     each; right for a source larger than about a pixel, and refused for a smaller one.
     profile: see `profile_transform`.  Raises InputError.
     """
+    if (mu is None) == (spectrum is None) or not 0 < width < np.inf:
+        raise InputError("convolve: give a width above 0, and either mu or its spectrum")
     spectrum = spectrum_of(mu) if spectrum is None else spectrum
     n = spectrum.shape[0]
     if undo_grid and not radius >= width / n:
@@ -190,47 +205,27 @@ def convolve(mu, width: float, radius, profile="gaussian", undo_grid=True, spect
 
 def spectrum_of(mu) -> torch.Tensor:
     """Return the Fourier transform of a map (n, n): (n, n // 2 + 1) complex64."""
-    return torch.fft.rfft2(torch.from_numpy(np.asarray(mu, np.float32)))
+    return torch.fft.rfft2(torch.from_numpy(_square(mu).astype(np.float32)))
 
 
-def profile_transform(k, radius: float, profile: str = "gaussian") -> np.ndarray:
-    """Return the Fourier transform, 1 at k = 0, of a source with half-light radius `radius` (R_E).
-
-    gaussian: exp(-k^2 s^2 / 2), s = radius / sqrt(2 ln 2).  uniform: 2 J1(kR) / kR, R = sqrt(2)
-    radius.  shakura-sunyaev: the thin disc I(R) ~ 1 / (exp((R / R0)^(3/4)) - 1), R0 = radius /
-    2.44 (Shakura & Sunyaev 1973).  Or any function of R / radius, an array, that is the surface
-    brightness there, in any unit; beyond R = 150 radius it counts as dark.
-    k in radians per R_E, any shape.  Raises InputError.
-    """
-    if not (np.isfinite(radius) and radius > 0):
-        raise InputError(f"source radius {radius}: must be a finite number above 0")
-    k = np.asarray(k, float)
-    if profile == "gaussian":
-        return np.exp(-0.5 * (k * radius) ** 2 / (2 * np.log(2)))
-    if profile == "uniform":
-        x = torch.from_numpy(np.maximum(k * radius * np.sqrt(2), 1e-8))
-        return (2 * torch.special.bessel_j1(x) / x).numpy()
-    if profile == "shakura-sunyaev":
-        radius = radius / 2.44
-        profile = lambda r: 1 / np.expm1(r**0.75)  # noqa: E731
-    elif not callable(profile):
-        raise InputError(f"profile {profile!r}: {', '.join(PROFILES)}, or a function of R / radius")
-    r = np.linspace(0, 1, 4001)[1:] ** 2 * 150  # for the thin disc: exp(-150^0.75) = 2e-19
-    ring = r * np.asarray(profile(r), float) * np.gradient(r)
-    if not (np.isfinite(ring).all() and ring.sum() > 0):
-        raise InputError("profile: the surface brightness must be finite, and not 0 everywhere")
-    q = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 2000)])
-    bessel = torch.special.bessel_j0(torch.from_numpy(q[:, None] * r)).numpy()
-    transform = bessel @ ring / ring.sum()
-    return np.interp(k * radius, q, transform, right=0.0)
+def _square(mu) -> np.ndarray:
+    """Return a map as an array; raise InputError unless square, of finite real numbers."""
+    mu = np.asarray(mu)
+    if mu.ndim != 2 or len(mu) != mu.shape[1] or mu.dtype.kind not in "fiu" or np.isnan(mu.sum()):
+        raise InputError(f"map {mu.shape}, {mu.dtype}: must be square, of finite real numbers")
+    return mu
 
 
 def tracks(n: int, width: float, length: float, samples: int, seed=0):
     """Draw n straight tracks at random: (n, samples, 2) in R_E.
 
     Starts are even over the map, directions even over the circle; the samples divide `length`
-    (R_E) evenly, both ends among them.
+    (R_E) evenly, both ends among them.  Raises InputError.
     """
+    whole = all(isinstance(k, int | np.integer) and k >= 1 for k in (n, samples))
+    if not (whole and 0 < width < np.inf and 0 < length < np.inf):
+        said = f"n {n!r}, samples {samples!r}, width {width!r}, length {length!r}"
+        raise InputError(f"tracks: {said}: must be whole numbers from 1, and lengths above 0")
     random = np.random.default_rng(seed)
     start = random.uniform(0, width, (n, 1, 2))
     angle = random.uniform(0, 2 * np.pi, n)
@@ -239,9 +234,14 @@ def tracks(n: int, width: float, length: float, samples: int, seed=0):
 
 
 def read_tracks(disc_map, width: float, points) -> np.ndarray:
-    """Read a periodic map (pixels, pixels) bilinearly at points (..., 2) in R_E: (...)."""
-    n = len(disc_map)
-    u = np.asarray(points) * (n / width)
+    """Read a periodic map (pixels, pixels) bilinearly at points (..., 2) in R_E: (...).
+
+    Raises InputError.
+    """
+    n, points = len(disc_map := _square(disc_map)), np.asarray(points)
+    if points.shape[-1:] != (2,) or not (np.abs(points) <= 1e6 * width).all():
+        raise InputError("read_tracks: points must be (..., 2), within 10^6 widths of the map")
+    u = points * (n / width)
     low = np.floor(u).astype(np.int64)
     f, (i, j) = u - low, np.moveaxis(low % n, -1, 0)
     fi, fj = f[..., 0], f[..., 1]

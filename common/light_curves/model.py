@@ -1,12 +1,13 @@
 """The conditional VAE of exercise 2: build it, train it preconditioned, fold, load, generate.
 
 The asked network: condition p repeated 32 times at the input of both; encoder 300 + 32 -> 128 ->
-2 * 32, decoder 32 + 32 -> 128 -> 300; its deviation a function of p alone.  Curves enter as
-log10 of relative magnification.
+2 * 32, decoder 32 + 32 -> 128 -> 300; its deviation a function of p alone.  Curves enter as codes
+x: log10 of relative magnification, stretched below a lower edge (`from_code`).
 
-Training works on whitened principal components instead of samples, x = m + w V: a linear map
-before the first and after the last layer, which `fold` multiplies into them.  What is saved is the
-asked network and nothing else.
+Training works on whitened principal components instead of samples, x = m + w V, and on p / UNIT
+instead of p: Adam moves 32 equal inputs together, so p would swing far ahead of all else.  Both
+are linear maps before the first and after the last layer, which `fold` multiplies into them.  What
+is saved is the asked network and nothing else.
 """
 
 import math
@@ -21,10 +22,13 @@ import torch
 
 NAME, MADE_BY = "checkpoints/ex_2b.pt", "python ex_2b.py"
 SAMPLES, LATENT, HIDDEN, REPEATS = 300, 32, 128, 32
-ARCHITECTURE = ("prior", "components", "couplings", "condition")
+ARCHITECTURE = ("prior", "components", "couplings", "units")
 LN10 = math.log(10.0)
 BLOCK = 2**15  # curves that are computed on at once: bounds the memory for a million
-LEAST_P, MOST_P = 1e-6, 1e6  # R_E, what a condition may be
+LEAST_P, MOST_P = 1e-6, 100.0  # R_E, what a condition may be
+BELOW, BEND = 0.05, 0.02  # d log10 mu / dx below the edge; half-width of the bend, dex
+UNIT = 8.0  # R_E, of p in training
+MARGIN, NO_EDGE = 0.9, -4.0  # the edge in units of the least training value; log10 mu: none
 
 
 def architecture(settings) -> dict:
@@ -32,28 +36,26 @@ def architecture(settings) -> dict:
     return {name: getattr(settings, name) for name in ARCHITECTURE}
 
 
-def build(*, prior, components, couplings, condition, features=SAMPLES) -> cvae.CVAE:
-    """Build the CVAE of curves with `features` numbers each (300; fewer while preconditioned).
+def build(*, prior, components, couplings, units, features=0) -> cvae.CVAE:
+    """Build the CVAE of curves; or, for training, the one of `features` numbers and of p / UNIT.
 
-    prior: "coupling" (learned, `couplings` affine couplings over `components` Gaussians) or
-    "standard", N(0, I).  condition: "value" (p itself) or "log" (ln p), repeated 32 times.
+    prior: "coupling" (learned: `couplings` affine couplings, whose networks have `units` in each
+    hidden layer, over `components` Gaussians) or "standard", N(0, I).
     Raises InputError for anything else, before memory is taken.
     """
-    for name, size, most in (("components", components, 1024), ("couplings", couplings, 64)):
+    sizes = ("components", components, 1024), ("couplings", couplings, 64), ("units", units, 4096)
+    for name, size, most in sizes:
         if type(size) is not int or not 0 <= size <= most:
             raise InputError(f"{name} = {size!r}: must be a whole number from 0 to {most}")
-    if prior not in ("coupling", "standard") or condition not in ("value", "log"):
-        raise InputError(f"prior {prior!r}, condition {condition!r}: unknown")
+    if prior not in ("coupling", "standard"):
+        raise InputError(f"prior = {prior!r}: must be coupling or standard")
     if prior == "standard":
         prior_net = priors.StandardPrior(LATENT)
     else:
-        prior_net = priors.CouplingPrior(LATENT, max(1, components), couplings)
-    embed = repeat_value if condition == "value" else repeat_log
-    encoder = networks.MLP(features, REPEATS, HIDDEN, 2 * LATENT)
-    decoder = networks.GaussianDecoder(
-        LATENT, REPEATS, HIDDEN, features, logarithm=condition == "value"
-    )
-    return cvae.CVAE(encoder, decoder, prior_net, embed)
+        prior_net = priors.CouplingPrior(LATENT, max(1, components), couplings, max(1, units))
+    encoder = networks.MLP(features or SAMPLES, REPEATS, HIDDEN, 2 * LATENT)
+    decoder = networks.GaussianDecoder(LATENT, REPEATS, HIDDEN, features or SAMPLES)
+    return cvae.CVAE(encoder, decoder, prior_net, in_units if features else repeat_value)
 
 
 def repeat_value(p: torch.Tensor) -> torch.Tensor:
@@ -61,20 +63,59 @@ def repeat_value(p: torch.Tensor) -> torch.Tensor:
     return p[:, None].expand(-1, REPEATS)
 
 
-def repeat_log(p: torch.Tensor) -> torch.Tensor:
-    """Return ln p, p (n,), repeated: (n, 32)."""
-    return p.log()[:, None].expand(-1, REPEATS)
+def in_units(p: torch.Tensor) -> torch.Tensor:
+    """Return p / UNIT (n,) repeated: (n, 32)."""
+    return repeat_value(p / UNIT)
+
+
+def from_code(x: torch.Tensor, edge) -> torch.Tensor:
+    """Return log10 relative magnification of codes x, any shape.
+
+    l = e + BELOW u + (1 - BELOW) BEND softplus(u / BEND), u = x - e: l is x above the edge e, and
+    below it l falls BELOW times as fast.  No star field makes a curve darker than its smooth
+    minimum; with the edge just under it, neither does a draw, and every l keeps its code.
+    """
+    u = x - edge
+    return edge + BELOW * u + (1 - BELOW) * BEND * torch.nn.functional.softplus(u / BEND)
+
+
+def to_code(log_mu, edge) -> torch.Tensor:
+    """Invert `from_code`: log10 relative magnification, any shape -> float32 codes.
+
+    Newton's method from above, where it cannot overshoot, since `from_code` is convex.
+    """
+    log_mu, edge = torch.as_tensor(log_mu).double(), float(edge)
+    x = torch.maximum(log_mu, torch.tensor(edge, dtype=torch.float64))
+    for _ in range(12):
+        slope = BELOW + (1 - BELOW) * ((x - edge) / BEND).sigmoid()
+        x = x - (from_code(x, edge) - log_mu) / slope
+    return x.float()
+
+
+def edge_of(curves: dict) -> float:
+    """Return the edge for training curves {p: (n, 300)}: log10 of MARGIN times their least."""
+    least = min(float(part.min()) for part in curves.values())
+    return max(NO_EDGE, math.log10(max(1e-9, MARGIN * least)))
+
+
+def missed(codes: torch.Tensor, components: int) -> float:
+    """Return the rms of what the leading `components` of codes (n, 300) miss, dex.
+
+    Principal components of these codes alone, and of their time-reversed images.
+    """
+    both = torch.cat([codes, codes.flip(1)]).double()
+    values = torch.linalg.eigvalsh(torch.cov(both.T)).clamp_min(0)  # smallest first
+    return float(values[: max(0, SAMPLES - components)].sum().div(SAMPLES).sqrt())
 
 
 class Whitening:
-    """x = mean + w V for curves x (n, 300): w (n, components) are whitened principal components.
+    """x = mean + w V for codes x (n, 300): w (n, components) are whitened principal components.
 
-    Fitted on the curves and on their time-reversed images, log10 magnification.
+    Fitted on the codes of curves and on their time-reversed images.
     """
 
     def __init__(self, curves: torch.Tensor, components: int):
         parts = curves.split(BLOCK)
-        self.limits = torch.stack([curves.min(), curves.max()])
         mean = sum(self._both(part).mean(0) * (len(part) / len(curves)) for part in parts)
         square = sum((self._both(part) - mean).T @ (self._both(part) - mean) for part in parts)
         values, axes = torch.linalg.eigh(square / (2 * len(curves)))
@@ -113,19 +154,23 @@ class Whitening:
         return _gaussian(square, decoded[:, -1] if log_deviation is None else log_deviation)
 
 
-def log_likelihood(x: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
-    """Return log p(mu|z,p) in nats a curve of 300 relative magnifications mu = 10^x: (n,).
+def log_likelihood(x: torch.Tensor, decoded: torch.Tensor, edge) -> torch.Tensor:
+    """Return log p(mu|z,p) in nats a curve of 300 relative magnifications mu of the codes x: (n,).
 
     x (n, 300); decoded (n, 301): the mean of x, and ln of its standard deviation in dex.
-    log p(mu) = log N(x; mean, sd^2) - sum ln(mu ln 10): the Jacobian makes it one of mu itself.
+    log p(mu) = log N(x; mean, sd^2) - sum ln(d mu / d x): the Jacobian makes it one of mu itself.
     """
     square = ((x - decoded[:, :-1]) ** 2).sum(1)
-    return _gaussian(square, decoded[:, -1]) - jacobian(x)
+    return _gaussian(square, decoded[:, -1]) - jacobian(x, edge)
 
 
-def jacobian(x: torch.Tensor) -> torch.Tensor:
-    """Return sum ln(d mu / d x) = sum ln(mu ln 10) for x = log10 mu (n, 300): (n,)."""
-    return torch.cat([(part * LN10 + math.log(LN10)).sum(1) for part in x.split(BLOCK)])
+def jacobian(x: torch.Tensor, edge) -> torch.Tensor:
+    """Return sum ln(d mu / d x) for the codes x (n, 300) of mu: (n,)."""
+    found = []
+    for part in x.split(BLOCK):
+        slope = BELOW + (1 - BELOW) * ((part - edge) / BEND).sigmoid()
+        found.append((from_code(part, edge) * LN10 + (LN10 * slope).log()).sum(1))
+    return torch.cat(found)
 
 
 def _gaussian(square, log_deviation):
@@ -137,13 +182,13 @@ def _gaussian(square, log_deviation):
 
 @torch.no_grad()
 def fold(model: cvae.CVAE, whitening: Whitening, architecture: dict) -> cvae.CVAE:
-    """Multiply the whitening into the first and last layer: the asked network on 300 samples."""
+    """Multiply whitening and UNIT into the first and last layers: the asked network."""
     whole = build(**architecture)
-    whole.decoder.limits.copy_(whitening.limits)
+    whole.decoder.edge.copy_(model.decoder.edge)
     whole.prior.load_state_dict(model.prior.state_dict())
     k, first, last = len(whitening.variances), model.encoder.first, model.decoder.last
     whole.encoder.first.weight.copy_(
-        torch.cat([first.weight[:, :k] @ whitening.to_components, first.weight[:, k:]], 1)
+        torch.cat([first.weight[:, :k] @ whitening.to_components, first.weight[:, k:] / UNIT], 1)
     )
     shift = first.weight[:, :k] @ (whitening.to_components @ whitening.mean)
     whole.encoder.first.bias.copy_(first.bias - shift)
@@ -155,6 +200,8 @@ def fold(model: cvae.CVAE, whitening: Whitening, architecture: dict) -> cvae.CVA
         (model.decoder.deviation, whole.decoder.deviation),
     ):
         outer.load_state_dict(inner.state_dict())
+    whole.decoder.first.weight[:, LATENT:] /= UNIT
+    whole.decoder.deviation[0].bias -= whole.decoder.deviation[0].weight[:, 0] * math.log(UNIT)
     return whole
 
 
@@ -173,11 +220,11 @@ def load(path="", device="cpu") -> tuple[cvae.CVAE, dict]:
 
 
 def as_sizes(p) -> torch.Tensor:
-    """Return source sizes p as (n,) float32; raise InputError unless finite, in [1e-6, 1e6]."""
+    """Return source sizes p as (n,) float32; raise InputError unless finite, in [1e-6, 100]."""
     try:
         found = np.atleast_1d(np.asarray(p))
-        if found.dtype.kind == "b":
-            raise TypeError("truth values")
+        if found.dtype.kind not in "fiu" or np.ma.isMaskedArray(p):
+            raise TypeError("truth values, complex numbers, text")
         found = found.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError("p: give numbers above 0, source sizes in R_E") from error
@@ -190,14 +237,12 @@ def as_sizes(p) -> torch.Tensor:
 
 
 @torch.no_grad()
-def draw(model: cvae.CVAE, p: torch.Tensor, n: int, logarithm: bool = True) -> torch.Tensor:
-    """Draw n curves for each p (m,): z ~ p(z|p), then mu = 10^E[x|z,p] -> (m, n, 300).
+def draw(model: cvae.CVAE, p: torch.Tensor, n: int) -> torch.Tensor:
+    """Draw n curves for each p (m,): z ~ p(z|p), then mu of the code E[x|z,p] -> (m, n, 300).
 
-    The mean is cut at the least and greatest value of a training curve (`decoder.limits`): one
-    draw in thousands, far out in the tails of p(z|p), would else be absurdly bright.
-    logarithm: False for a model of mu itself (the course's baseline): mu = E[x|z,p].
+    Nothing is cut or selected.
     """
     y = p.to(next(model.parameters()).device).repeat_interleave(n)
-    x = model.decode(model.prior.sample(y), y)[:, :-1].clamp(*model.decoder.limits)
-    mu = (x * LN10).exp() if logarithm else x
+    x = model.decode(model.prior.sample(y), y)[:, :-1]
+    mu = (from_code(x, model.decoder.edge) * LN10).exp()
     return mu.view(len(p), n, SAMPLES).cpu()

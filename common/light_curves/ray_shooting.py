@@ -7,6 +7,7 @@ plain vector arithmetic.
 
 from dataclasses import dataclass
 
+from common.runtime.device import numba_threads
 from common.runtime.errors import InputError
 
 import numba
@@ -117,25 +118,23 @@ def _images(box, reach):
     return np.stack(np.meshgrid(*span), -1).reshape(-1, 2)
 
 
-def shoot(far: FarField, slopes, width, pixels, spacing, threads) -> np.ndarray:
+def shoot(far: FarField, slopes, width, pixels, tiles, threads) -> np.ndarray:
     """Return the map (pixels, pixels): see `microlensing.magnification_map`.
 
-    spacing: of the rays, R_E, at most; each side gets a whole number of tiles.
+    tiles: how many, of TILE x TILE rays, each side of the lens box gets.
     """
-    tiles = [max(1, int(np.ceil(side / (spacing * TILE)))) for side in far.box]
     lines = [
         (np.arange(TILE * n) + 0.5) * (side / (TILE * n))
         for n, side in zip(tiles, far.box, strict=True)
     ]
     tables = [_weights(x, c, b) for x, c, b in zip(lines, far.cells, far.box, strict=True)]
     first, places = _stars_of_tiles(far, tiles)
-    threads = max(1, min(threads, numba.config.NUMBA_NUM_THREADS, tiles[0]))
-    numba.set_num_threads(threads)
-    maps = np.zeros((threads, pixels, pixels))
-    _shoot(
-        maps, far.grid, *lines, *tables[0], *tables[1], first, places, far.ewald_width,
-        slopes, pixels / width, tiles[1],
-    )  # fmt: skip
+    with numba_threads(min(threads, tiles[0])) as count:
+        maps = np.zeros((count, pixels, pixels))
+        _shoot(
+            maps, far.grid, *lines, *tables[0], *tables[1], first, places, far.ewald_width,
+            slopes, pixels / width, tiles[1],
+        )  # fmt: skip
     share = far.box.prod() / (len(lines[0]) * len(lines[1])) * (pixels / width) ** 2
     total = maps[0]
     for other in maps[1:]:

@@ -1,11 +1,12 @@
 """Simulate the data set of exercise 2 in the assignment's format, when it is missing.
 
 Curves are relative magnifications mu / <mu>.  Map 12345 has a file for each source (disc) of size
-p_i = 0.1 * 1.95695^((i - 1) / 4) R_E; map 12346 is the same star field with new tracks, map 12347
-an independent star field, both for the sources that are held out.
+p_i = 0.1 * 1.95695^((i - 1) / 4) R_E; maps 12347 and 12348 are independent star fields, for
+choosing settings and for the reported numbers, with the sources of these roles (data.py).
 Takes about a minute on 2 cores, 150 MB on disk; an existing data set is never touched.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.light_curves import microlensing
-from common.light_curves.data import MAP, OTHER_FIELD, SAME_FIELD, TEST, VALIDATION
+from common.light_curves.data import MAP, TEST, TEST_FIELD, VALIDATION, VALIDATION_FIELD
+from common.light_curves.profiles import PROFILES
 from common.runtime import files, results
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, resume_key
@@ -22,6 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 SIMULATED = "simulated, kappa = "  # how `source_of` begins for this simulator's data
+STAMP = ", SHA-256 "  # what follows tells own data from others
 MARK = "simulated.json"  # beside labels.dat: how the data were made
 
 
@@ -38,7 +41,7 @@ class Settings(Common):
     width: float = option(100.0, "of the source plane [R_E]", minimum=1, maximum=1e4, smoke=8.0)
     pixels: int = option(5000, "of the map, a side", minimum=16, maximum=20000, smoke=400)
     rays: float = option(5.0, "rays a pixel", minimum=0.1, maximum=1000.0)
-    profile: str = option("gaussian", "of the source", choices=[*microlensing.PROFILES])
+    profile: str = option("gaussian", "of the source", choices=[*PROFILES])
     map: bool = option(
         False, "draw the magnification map, figures/ex_2_map.png, and no data set", trains=False
     )
@@ -74,6 +77,10 @@ def simulate(folder, settings: Settings) -> None:
     """
     folder = Path(folder)
     microlensing.star_field(settings.kappa, settings.gamma, settings.smooth_fraction, 1.0)  # sane?
+    if (pixel := settings.width / settings.pixels) > radius_of(1):
+        raise InputError(f"a pixel of {pixel:.3g} R_E is larger than a source: give more --pixels")
+    if (folder / "labels.dat").exists() and not is_simulated(folder):
+        raise there_already(folder / "labels.dat")
     with files.exclusive(folder) as waited:
         if not (waited and _recipe_in(folder) == _recipe(settings)):
             _simulate(folder, settings)
@@ -93,30 +100,24 @@ def _recipe_in(folder):
 
 def _simulate(folder, settings: Settings) -> None:
     every = range(1, settings.discs + 1)
-    held_out = [disc for disc in every if disc in VALIDATION + TEST]
-    labels = labels_of(settings, every, held_out)
+    fields = {MAP: every, VALIDATION_FIELD: VALIDATION, TEST_FIELD: TEST}
+    jobs = [(name, disc) for name, discs in fields.items() for disc in discs if disc in every]
+    labels = labels_of(settings, jobs)
     _begin(folder, labels, settings)
-    fields = [
-        {disc: [MAP] + [SAME_FIELD] * (disc in held_out) for disc in every},
-        {disc: [OTHER_FIELD] for disc in held_out},
-    ]
-    total = sum(len(names) for field in fields for names in field.values())
-    with tqdm(total=total, desc="simulating", unit="file", dynamic_ncols=True) as bar:
-        for number, names in enumerate(fields):
-            radii = [radius_of(disc) for disc in names]
-            maps = disc_maps(settings, radii, settings.seed + 1000 * number) if names else ()
-            for disc, (_, disc_map) in zip(names, maps, strict=True):
-                for name in names[disc]:
-                    key = [settings.seed, int(name), disc]
-                    write(folder, name, disc, curves_of(disc_map, settings, settings.curves, key))
-                    bar.update()
+    with tqdm(total=len(jobs), desc="simulating", unit="file", dynamic_ncols=True) as bar:
+        for number, name in enumerate(fields):
+            discs = [disc for field, disc in jobs if field == name]
+            radii = [radius_of(disc) for disc in discs]
+            maps = disc_maps(settings, radii, settings.seed + 1000 * number) if discs else ()
+            for disc, (_, disc_map) in zip(discs, maps, strict=True):
+                key = [settings.seed, int(name), disc]
+                write(folder, name, disc, curves_of(disc_map, settings, settings.curves, key))
+                bar.update()
     files.atomic_write(folder / "labels.dat", lambda path: path.write_text(labels, newline="\n"))
 
 
-def labels_of(settings, every, held_out) -> str:
-    """Return the text of labels.dat for the sources `every` and the held-out ones of both tests."""
-    jobs = [(MAP, disc) for disc in every]
-    jobs += [(name, disc) for name in (SAME_FIELD, OTHER_FIELD) for disc in held_out]
+def labels_of(settings, jobs) -> str:
+    """Return the text of labels.dat for the files `jobs`: [(map_id, disc)]."""
     values = f"{settings.kappa} {settings.gamma} {settings.smooth_fraction}"
     rows = [f"{name} {disc:02d} {values} {radius_of(disc):.6f}\n" for name, disc in jobs]
     return "map_id disc_id k g s p\n" + "".join(rows)
@@ -125,12 +126,17 @@ def labels_of(settings, every, held_out) -> str:
 def _begin(folder, labels, settings):
     """Write the marker; raise InputError if `folder` holds anything but a simulation begun."""
     own = (folder / MARK).exists() and not (folder / "labels.dat").exists()
-    for name in ("labels.dat", MAP, SAME_FIELD, OTHER_FIELD):
+    for name in ("labels.dat", MAP, VALIDATION_FIELD, TEST_FIELD):
         if (folder / name).exists() and not own:
-            raise InputError(f"{folder / name} is there already: choose another --data-dir")
+            raise there_already(folder / name)
     mark = {"labels_sha256": hashlib.sha256(labels.encode()).hexdigest()}
     mark |= {"settings": _recipe(settings), "source": "common.light_curves"}
     results.save_json(folder / MARK, mark)
+
+
+def there_already(path) -> InputError:
+    """Return the error that says so."""
+    return InputError(f"{path} is there already: choose another --data-dir")
 
 
 def write(folder, map_id: str, disc: int, curves) -> Path:
@@ -169,26 +175,41 @@ def is_simulated(folder) -> bool:
 def truth_of(settings, source: str, read_labels) -> tuple[Path, Settings]:
     """Return (folder to keep it in, what to simulate) as the truth beside generated curves.
 
-    It has the convergence, shear and smooth fraction that the labels of the data say.  Nothing is
-    written into a folder with other people's data.  source: of the data that the model was trained
-    on; read_labels: `data_loader.read_labels`.  Raises InputError when those are not known.
+    It is made as simulated data were, and beside other people's with the convergence, shear and
+    smooth fraction of their labels; nothing is written into their folder.  source: of the data that
+    the model was trained on; read_labels: `data_loader.read_labels`.  Raises InputError.
     """
     folder, own = data_folder(settings), default(settings)
-    there = source_of(folder) if (folder / "labels.dat").exists() else ""
-    both = all(one.startswith(SIMULATED) for one in (there or source, source))
-    if there != source and not both:
-        raise InputError(
-            f"the model was trained on {source}, and {folder} holds {there or 'nothing'}: "
-            "--model and --data-dir must belong together"
-        )
-    if not there:
+    if not check_together(folder, source):
         return folder, own
+    if is_simulated(folder) and not settings.smoke:
+        return folder, made_with(folder, own)
     macro = {tuple(values[:3].tolist()) for *_, values in read_labels(folder / "labels.dat")}
     if len(macro) > 1:
         raise InputError(f"{folder / 'labels.dat'}: several k, g, s: no single truth; take --p")
     kappa, gamma, smooth = macro.pop()
     own = dataclasses.replace(own, kappa=kappa, gamma=gamma, smooth_fraction=smooth)
-    return folder if is_simulated(folder) else Path(settings.out_dir) / "data", own
+    return folder if is_simulated(folder) else Path(settings.out_dir) / "truth", own
+
+
+def made_with(folder, settings: Settings) -> Settings:
+    """Return `settings` with what the simulated data in `folder` were made with."""
+    return dataclasses.replace(settings, **_recipe_in(folder))
+
+
+def check_together(folder, source: str) -> bool:
+    """Tell whether `folder` holds data; raise InputError if a model of `source` is foreign to them.
+
+    source: of the data that the model was trained on.
+    """
+    there = source_of(folder) if (Path(folder) / "labels.dat").exists() else ""
+    both = all(one.startswith(SIMULATED) for one in (there or source, source))
+    if there.split(STAMP)[-1] != source.split(STAMP)[-1] and not both:
+        raise InputError(
+            f"the model was trained on {source}, and {folder} holds {there or 'nothing'}: "
+            "--model and --data-dir must belong together"
+        )
+    return bool(there)
 
 
 def default(settings) -> Settings:
@@ -197,19 +218,16 @@ def default(settings) -> Settings:
 
 
 def source_of(folder) -> str:
-    """Say where the data in `folder` come from: this simulator, or somewhere else."""
-    folder = Path(folder)
-    try:
-        if not (folder / MARK).is_file():
-            return f"{folder / 'labels.dat'}"
-        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
-        s, labels = mark["settings"], (folder / "labels.dat").read_bytes()
-        if mark["labels_sha256"] == hashlib.sha256(labels).hexdigest():
+    """Say where the data in `folder` come from: this simulator, or labels.dat and its SHA-256."""
+    labels, stamp = Path(folder) / "labels.dat", ""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        stamp = hashlib.sha256(labels.read_bytes()).hexdigest()
+        mark = json.loads((Path(folder) / MARK).read_text(encoding="utf-8"))
+        if mark["labels_sha256"] == stamp:
+            s = mark["settings"]
             return (
                 f"{SIMULATED}{s['kappa']:g}, gamma = {s['gamma']:g}, "
                 f"s = {s['smooth_fraction']:g}, {s['width']:g} R_E, {s['profile']}, "
                 f"seed {s['seed']}"
             )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    return f"{folder / 'labels.dat'}"
+    return f"{labels}{STAMP}{stamp[:8]}"

@@ -2,7 +2,7 @@
 
 import math
 import os
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from common.runtime import distributed
@@ -22,6 +22,22 @@ def available_cores() -> int:
         return max(1, min(cores, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no such file, or the quota is "max"
         return cores
+
+
+@contextmanager
+def numba_threads(most: int):
+    """Let numba take at most `most` threads in the block; yield how many.
+
+    Its OpenMP layer changes the number that torch goes by; that is put back.
+    """
+    import numba  # a second to load
+
+    ours = torch.get_num_threads()
+    numba.set_num_threads(count := max(1, min(most, numba.config.NUMBA_NUM_THREADS)))
+    try:
+        yield count
+    finally:
+        torch.set_num_threads(ours)
 
 
 def pick_device(name: str) -> torch.device:

@@ -25,8 +25,9 @@ def find(name: str, out_dir: str) -> Path:
 def announced(path) -> Path:
     """Return the `path` of what is read, once a line on standard error has named it."""
     path = Path(path)
-    inside = path.resolve().is_relative_to(ROOT / "checkpoints")
-    shown = f"the project's {path.resolve().relative_to(ROOT)}" if inside else path
+    whole = Path(os.path.realpath(path))
+    inside = whole.is_relative_to(ROOT / "checkpoints")
+    shown = f"the project's {whole.relative_to(ROOT)}" if inside else path
     sys.stderr.write(f"reading {shown}\n")
     return path
 
@@ -89,7 +90,8 @@ def atomic_write(path: Path, write) -> Path:
 
 def _mark(path: Path) -> str:
     """Return how temporary files of `path` begin that this host makes: short, safe in a glob."""
-    return f".{hashlib.sha256(f'{path.name} {socket.gethostname()}'.encode()).hexdigest()[:12]}."
+    name = os.fsencode(f"{path.name} {socket.gethostname()}")
+    return f".{hashlib.sha256(name).hexdigest()[:12]}."
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -35,6 +35,8 @@ class State:
     def _read(self):
         kinds = {"step": int, "seconds": float, "history": dict, "sums": dict, "hardware": str}
         needs = {"identity": dict, "weights": dict, "optimizer": dict} | kinds
+        if not self.path.is_file():
+            raise InputError(f"--resume: no unfinished training {self.path}; leave --resume out")
         content = checkpoints.load(self.path, "unfinished training", AGAIN, needs)
         for name, now in self.key.items():
             was = content["identity"].get(name)

@@ -77,6 +77,9 @@ def run(main) -> None:
     """
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("stdout", "stderr"):  # None when closed: `python ex_1c.py 1 >&-`
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal without Greek letters
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
