@@ -1,6 +1,7 @@
 """Numbers: what is not finite stops with a word; extremes; precisions; seeds; threads."""
 
 import math
+from functools import partial
 
 import ex_2b
 import ex_2c
@@ -114,7 +115,8 @@ def test_float32_losses_are_float64_losses(monkeypatch):
     losses = {
         "digits": (digit_model.load()[0], lambda m, kind: elbo(m, x.to(kind), y)),
         "curves": (curve_model.load()[0], lambda m, kind: elbo(
-            m, curves.to(kind), p.to(kind), curve_model.log_likelihood)),
+            m, curves.to(kind), p.to(kind),
+            partial(curve_model.log_likelihood, edge=m.decoder.edge))),
         "energy": (ebm.load(ROOT / "checkpoints/ex_3a_cd.pt"), lambda m, kind: m(points.to(kind))),
         "roll": (torch.nn.Module(), lambda m, kind: swiss_roll.log_density(points.to(kind))),
     }  # fmt: skip
