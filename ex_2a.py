@@ -62,7 +62,7 @@ def table(model, p: torch.Tensor) -> list[dict]:
 
 def main(argv=None) -> dict:
     """Build, check, print and write; return the table."""
-    settings = parse(Settings, __doc__, argv, without=("seed", "data_dir", "device"))
+    settings = parse(Settings, __doc__, argv, without=("data_dir", "device"))
     if settings.prior == "standard":
         no_effect(settings, "components couplings units", "with --prior standard")
     results.keep_shipped(settings)
