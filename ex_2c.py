@@ -97,7 +97,7 @@ def track_length(source: str) -> float | None:
     """Return the length of a track in R_E, None where the data `source` do not tell it."""
     from common.light_curves import simulation
 
-    known = source.startswith(simulation.SIMULATED)
+    known = source.startswith(simulation.SIMULATED) and simulation.TRACKS not in source
     return simulation.Settings().length if known else None
 
 
@@ -121,7 +121,8 @@ def main(argv=None) -> dict:
     settings = parse(Settings, __doc__, argv)
     if settings.p:
         no_effect(settings, "no_distances data_dir", "with --p")
-        no_effect(settings, "out_dir" if settings.out else "", "with --out")
+        if settings.out:
+            no_effect(settings, "out_dir", "with --out")
         out_path(settings)
     else:
         no_effect(settings, "n out", "without --p, the source sizes")

@@ -1,6 +1,7 @@
 """The simulated data set: in the assignment's format, whole, split as it says, told from others."""
 
 import data_loader
+import ex_2c
 from common.light_curves import data as curve_data
 from common.light_curves import simulation
 from common.runtime.errors import InputError
@@ -106,6 +107,8 @@ def test_the_truth_of_an_own_simulation_is_made_as_it_was(tmp_path, monkeypatch)
     own = simulation.Settings(width=8.0, pixels=400, data_dir="own", **made)
     simulation.simulate("own", own)
     source = simulation.source_of("own")
+    assert source.endswith(", tracks of 2 R_E") and ex_2c.track_length(source) is None
+    assert ex_2c.track_length(ex_2c.curve_model.load()[1]["source"]) == 4.5
     folder, truth = simulation.truth_of(own, source, data_loader.read_labels)
     assert str(folder) == "own" and truth.width == 8.0 and truth.pixels == 400
     assert {name: getattr(truth, name) for name in made} == made

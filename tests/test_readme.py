@@ -82,6 +82,8 @@ def measured():
         c2st = seeds("ex_2b", f"test.distances.by_p.{p}.c2st", 2)
         yield "ex_2b", f"{c2st} at p = {shown}"
     yield "", f"C2ST {seeds('ex_2b', 'test.distances.by_p.0.1.c2st', 2)} at p = 0.1 R_E"
+    judged = numbers("ex_2b_judges")["by_p"]["0.195695"]["model"]
+    yield "", f"{judged['network']:.3f} at p = 0.2"
     floors = [row["c2st"] for row in curves["floor"]["by_p"].values()]
     yield "ex_2b", f"two true sets: {min(floors):.2f} to {max(floors):.2f}"
     new = {p: row["model"]["c2st"] for p, row in numbers("ex_2c")["by_p"].items()}

@@ -179,12 +179,9 @@ def evaluate_elbo(model, curves: dict, draws: int = 3, seed: int = 0) -> dict:
 @torch.no_grad()
 def reconstruct(model, curves, p: float) -> np.ndarray:
     """Return the magnifications of E[x|z,p] at the posterior mean z of curves (n, 300), size p."""
-    x, sizes = (
-        curve_model.to_code(to_log(curves), model.decoder.edge),
-        torch.full((len(curves),), p),
-    )
-    decoded = model.decode(model.encode(x, sizes)[0], sizes)[:, :-1]
-    return 10 ** curve_model.from_code(decoded, model.decoder.edge).numpy()
+    edge, sizes = model.decoder.edge, torch.full((len(curves),), p)
+    z, _ = model.encode(curve_model.to_code(to_log(curves), edge), sizes)
+    return 10 ** curve_model.from_code(model.decode(z, sizes)[:, :-1], edge).numpy()
 
 
 def averaged(rows: dict) -> dict:

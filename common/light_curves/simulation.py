@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 SIMULATED = "simulated, kappa = "  # how `source_of` begins for this simulator's data
 STAMP = ", SHA-256 "  # what follows tells own data from others
+TRACKS = ", tracks of "  # how a length other than the usual one is told
 MARK = "simulated.json"  # beside labels.dat: how the data were made
 
 
@@ -229,5 +230,6 @@ def source_of(folder) -> str:
                 f"{SIMULATED}{s['kappa']:g}, gamma = {s['gamma']:g}, "
                 f"s = {s['smooth_fraction']:g}, {s['width']:g} R_E, {s['profile']}, "
                 f"seed {s['seed']}"
+                + ("" if s["length"] == Settings().length else f"{TRACKS}{s['length']:g} R_E")
             )
     return f"{labels}{STAMP}{stamp[:8]}"
