@@ -222,15 +222,22 @@ def test_the_device_that_scripts_choose_by_themselves_works_in_python():
     assert ex_1c.generate([1], device="auto").shape == (1, 28, 28)
 
 
-def test_ctrl_c_while_importing_takes_one_line(tmp_path):
+@pytest.mark.parametrize("command", [["ex_2c.py", "--p", "1"], ["-m", "report.overview"]])
+def test_ctrl_c_while_importing_takes_one_line(command, tmp_path):
     usual = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    command = [sys.executable, ROOT / "ex_2c.py", "--p", "1"]
     quiet = {"stderr": subprocess.PIPE, "text": True, "preexec_fn": usual}
-    started = subprocess.Popen(command, cwd=tmp_path, **quiet)
+    command = [sys.executable, *command, "--out-dir", tmp_path]
+    started = subprocess.Popen(command, cwd=ROOT, **quiet)
     time.sleep(0.5)
     started.send_signal(signal.SIGINT)
     _, error = started.communicate(timeout=60)
     assert started.returncode == 130 and error.count("\n") == 1 and "Ctrl-C" in error, error
+
+
+def test_a_closed_terminal_is_no_error(tmp_path):
+    line = f"'{sys.executable}' '{ROOT}/ex_2c.py' --p 1 --n 1 >&- 2>&-"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "figures/ex_2c_curves.csv").is_file()
 
 
 def test_without_the_environment_the_line_says_how_to_get_it(tmp_path):
