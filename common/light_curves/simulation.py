@@ -220,10 +220,11 @@ def default(settings) -> Settings:
 
 def source_of(folder) -> str:
     """Say where the data in `folder` come from: this simulator, or labels.dat and its SHA-256."""
-    labels, stamp = Path(folder) / "labels.dat", ""
+    labels, mark, stamp = Path(folder) / "labels.dat", Path(folder) / MARK, ""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        stamp = hashlib.sha256(labels.read_bytes()).hexdigest()
-        mark = json.loads((Path(folder) / MARK).read_text(encoding="utf-8"))
+        if labels.is_file():  # a pipe would be read for ever
+            stamp = hashlib.sha256(labels.read_bytes()).hexdigest()
+        mark = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else {}
         if mark["labels_sha256"] == stamp:
             s = mark["settings"]
             return (
