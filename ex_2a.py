@@ -2,7 +2,7 @@
 
     python ex_2a.py        -> figures/ex_2a.json, figures/ex_2a.png; prints the layer table
 
-    q(z|x,p) = N(mu, diag exp logvar):  [x, p ... p]  300 + 32 -> 128 -> 32 + 32
+    q(z|x,p) = N(m, diag exp logvar):   [x, p ... p]  300 + 32 -> 128 -> 32 + 32
     p(x|z,p) = N(mean, sd(p)^2):        [z, p ... p]   32 + 32 -> 128 -> 300
 
 x: 300 samples of log10 relative magnification; p: size of the source in R_E, repeated 32 times at

@@ -5,12 +5,12 @@
     python ex_2c.py --p .01 5 --out curves.png              draws them (.png, .pdf or .svg)
 
 z ~ p(z|p), then mu = 10^E[x|z,p]: 300 samples of relative magnification
-(common/light_curves/model.py, `draw`).  Needs checkpoints/ex_2b.pt (shipped).  The figure sweeps
-the same noise through p, and sets independent draws above simulated light curves of the same p and
-stars; the simulation takes about two minutes, once (kept in --data-dir, default data/), and
-measuring their distances 20 seconds (--no-distances leaves them out).
+(common/light_curves/model.py, `draw`).  Needs checkpoints/ex_2b.pt (shipped).  The figure varies p
+at fixed noise, and shows independent draws above simulated light curves of the same p and stars;
+the simulation takes about two minutes, once (kept in --data-dir, default data/), and measuring
+their distances 20 seconds (--no-distances leaves them out).
 As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
-Expect: C2ST 0.57 at p = 0.3, 1.00 at p = 0.01, outside the trained range (0.5 is perfect).
+Expect: C2ST 0.57 at p = 0.3, 1.00 at p = 0.01, outside the trained range (0.5 is chance).
 """
 
 import warnings

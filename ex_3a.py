@@ -4,14 +4,14 @@
     python ex_3a.py --method mala      the same, with Metropolis-tested steps
     python ex_3a.py --method replica   persistent chains at several temperatures
     python ex_3a.py --method pcd       persistent chains at one temperature
-    python ex_3a.py --method short-run --step-size 0.01   the sampler trained as it will be run
+    python ex_3a.py --method short-run --step-size 0.01   training chains as in ex_3b
     python ex_3a.py --method nce       noise-contrastive estimation
 
     grad log-likelihood = E_data[grad f] - E_model[grad f]
     loss = E_neg[f] - E_data[f] + l2 (E_neg[f^2] + E_data[f^2])
 
 The gradient of the loss is minus that of the log-likelihood when the negatives are samples of the
-model; the small l2, which falls to next to nothing, keeps f from drifting.  In contrastive
+model; the small l2, which decays to almost 0, keeps f from drifting.  In contrastive
 divergence (cd) the negatives are the ends of chains of Langevin steps that start at the data, x <-
 x + eps grad f(x) + sqrt(2 eps) z; eps falls within a chain.
 Network: common/ebm.py; steps: common/langevin.py; chains: common/swiss_roll/negatives.py.

@@ -4,13 +4,13 @@
 
     x0 ~ N(0, 3^2 I),   x <- x + eps grad f(x) + sqrt(2 eps) z,   eps = 0.1, 0.01, 0.001,   T = 1000
 
-for the models of ex_3a.py and, under the same protocol, for the oracle: the roll's own score, which
-a perfect model has: where the oracle fails, the protocol is to blame.
+for the models of ex_3a.py and for the oracle, the exact score of the roll.  Where the oracle fails,
+the cause is the sampler, not the model.
 The step is in common/langevin.py, the distances are in common/swiss_roll/evaluation.py.  Better
 samplers, and why the samples look as they do: `python -m benchmarks.protocol`.
 Needs checkpoints/ex_3a_*.pt (shipped).  About two minutes.
-Expect for cd, seeds 0-4, sliced W2 2.99 +- 0.13 at eps = 0.01; the true score reaches 2.84, two
-true sets 0.47.
+Expect for cd, seeds 0-4, sliced W2 2.71 +- 0.28, 2.99 +- 0.13, 3.00 +- 0.07 for eps = 0.1, 0.01,
+0.001; the true score reaches 3.47, 2.84, 3.04, two true sets 0.47.
 """
 
 import itertools

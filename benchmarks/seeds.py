@@ -3,6 +3,7 @@
     python -m benchmarks.seeds ex_1b              -> figures/ex_1b_seeds.json, with the textbook's
                                                   priors and networks, trained equally long
     python -m benchmarks.seeds ex_2b --seeds 0 1 2 --out-dir few
+    python -m benchmarks.seeds ex_2d              maps of the saved model, not trained anew
     python -m benchmarks.seeds ex_3a              every method of exercise 3(a), and its samples
 
 Seeds 0-4 are for reporting; choose settings with seeds 100 and above.  Each training
@@ -19,7 +20,7 @@ import ex_3a
 import ex_3b
 from common.runtime import results, script
 from common.runtime.errors import InputError
-from common.runtime.options import Common, option, parse, resume_key
+from common.runtime.options import Common, Training, option, parse, resume_key
 from common.swiss_roll import evaluation
 
 # Epochs of 1(b) are such that each variant trains as many seconds as the script as it stands.
@@ -34,6 +35,7 @@ VARIANTS = {  # exercise: {variant: arguments}; the one without a name is the sc
     | {f"patch_{prior}": [*DIAGONAL, "--prior", prior, "--epochs", n, *THOUSAND]
        for prior, n in (("standard", "46"), ("gaussian", "44"), ("mixture", "40"))},
     "ex_2b": {"": [], "literal": ["--prior", "standard"]},
+    "ex_2d": {"": []},  # the saved model: new curves and new maps
     "ex_3a": {m: ["--method", m] for m in ex_3a.RECIPES if m != "short-run"}
     | {f"short_{eps}": [*SHORT, eps] for eps in ("0.1", "0.01", "0.001")}
     | {"cd_constant": ["--method", "cd", "--step-size", "0.005"]},
@@ -91,8 +93,9 @@ def trained(exercise: str, arguments: list, seed: int, folder: Path, settings) -
         if (wanted | {"data_dir": settings.data_dir}).items() <= found.get("settings", {}).items():
             return found
     (folder / "protocol.json").unlink(missing_ok=True)
-    begun = any(folder.glob("checkpoints/*.resume.pt"))
-    arguments += ["--force"] + (["--resume"] if begun else [])
+    if issubclass(module.Settings, Training):
+        begun = any(folder.glob("checkpoints/*.resume.pt"))
+        arguments += ["--force"] + (["--resume"] if begun else [])
     return results.to_json(module.main(arguments))
 
 

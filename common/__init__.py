@@ -1,4 +1,4 @@
-"""What the exercises share.  Read an exercise's script first; what is not in it is here.
+"""What the exercises share.  Read an exercise's script first; the rest is here.
 
 The methods, in the order to read them:
   cvae           the conditional VAE, the two terms of its ELBO, a tighter bound     1, 2
@@ -15,7 +15,7 @@ The subjects, with the same file names inside (data, evaluation, figures; model 
   light_curves   exercise 2: the microlensing simulator, the data set, the model
   swiss_roll     exercise 3: the exact density, the negatives
 
-The machine room, last to be read or never:
+Infrastructure, to be read last if at all:
   runtime        options, seeds, devices, files, checkpoints, resume, torchrun
 
 Imports go one way: runtime <- methods <- subjects <- scripts <- report, benchmarks; subjects do

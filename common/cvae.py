@@ -115,11 +115,14 @@ def refine_posterior(model, x, y, steps=50, draws=4, rate=0.05, log_likelihood=N
     """
     with torch.no_grad():
         posterior = [t.clone().requires_grad_() for t in model.encode(x, y)]
-    optimizer, kept = torch.optim.Adam(posterior, rate, betas=(0.8, 0.95)), model.bfloat16
+    rates = [rate, rate, rate / 16][: len(posterior)]  # `lower` has many entries, which add up
+    groups = [{"params": [t], "lr": r} for t, r in zip(posterior, rates, strict=True)]
+    optimizer, kept = torch.optim.Adam(groups, betas=(0.8, 0.95)), model.bfloat16
     model.bfloat16 = True  # where it is fast: any q gives a bound
     many_x, many_y = x.repeat(draws, 1), y.repeat(draws)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
+        for group, first in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = first * (1 - step / steps)
         many = [t.repeat(draws, 1) for t in posterior]
         terms = elbo_terms(model, many_x, many_y, log_likelihood, posterior=many)
         gradients = torch.autograd.grad(sum(terms).sum() / draws, posterior)

@@ -1,7 +1,7 @@
 """Distances between two samples, each once: (n, d) against (m, d) -> float.
 
-Equal is 0, but for `two_sample_accuracy`, where it is 0.5.  Two finite samples of the same law are
-not at 0 either: quote a distance beside its floor, that of two true sets of the same size.
+Equal samples give 0, or 0.5 for `two_sample_accuracy`.  Two finite samples of one distribution are
+not at 0 either: give each distance with its floor, that of two true sets of the same size.
 """
 
 import math

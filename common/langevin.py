@@ -2,8 +2,8 @@
 
     unadjusted   x <- x + eps grad log p(x) + sqrt(2 eps) z,   z ~ N(0, I)
 
-Its stationary law is not p: on N(0, s^2) the variance is s^2 / (1 - eps / (2 s^2)), and from eps =
-2 s^2 on there is none.  The Metropolis-adjusted step (MALA) has p.  (Roberts & Tweedie 1996.)
+Its stationary distribution is not p: for N(0, s^2) the variance is s^2 / (1 - eps / (2 s^2)), and
+infinite for eps >= 2 s^2.  The Metropolis-adjusted step (MALA) is exact.  (Roberts & Tweedie 1996.)
 Neither crosses between distant modes; replica exchange does.  (Geyer 1991.)
 """
 

@@ -1,6 +1,11 @@
-"""The one figure style: what the figures of all exercises share."""
+"""The one figure style: what the figures of all exercises share.
+
+A figure that the report prints has the size at which it is printed, and letters of 7 points.
+"""
 
 DPI = 150
+FONT = 7.0  # points
+PRINT = 225  # dots per inch of such a figure
 GREYS = ("0.0", "0.3", "0.45", "0.6", "0.72")  # lines that are told apart in print, with STYLES
 STYLES = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)))
 
@@ -10,3 +15,18 @@ def new_figure(width: float, height: float, dpi: int = DPI, layout="constrained"
     from matplotlib.figure import Figure  # half a second to load
 
     return Figure((width, height), dpi=dpi, layout=layout, **more)
+
+
+def print_size(figure):
+    """Set all text of a figure, legends included, in the size of print; return the figure."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_fontsize(FONT)
+    return figure
+
+
+def letter(axes) -> None:
+    """Put (a), (b), ... at the upper left of the axes, in their order."""
+    for axis, name in zip(axes, "abcdefghijklmnop", strict=False):
+        axis.set_title(f"({name})", loc="left")

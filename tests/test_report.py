@@ -10,6 +10,7 @@ import warnings
 import ex_3a
 from common.runtime import files
 from common.runtime.errors import InputError
+from common.swiss_roll import evaluation
 from report import build
 
 import pypdf
@@ -152,6 +153,12 @@ def test_other_numbers_give_another_report(copy):
         warnings.simplefilter("error")
         pages = pypdf.PdfReader(io.BytesIO(build.compiled())).pages
     assert "77.13" in pages[0].extract_text() or "77.12" in pages[0].extract_text()
+
+
+def test_the_entropy_in_the_text_is_that_of_the_roll():
+    found = evaluation.ExactKL(ex_3a.Settings().noise).entropy
+    text = (ROOT / "report/exercise_3.typ").read_text(encoding="utf-8")
+    assert f"($H(p) = {found:.2f}$ nats)" in text
 
 
 @pytest.mark.parametrize("method", ex_3a.RECIPES)

@@ -1,4 +1,4 @@
-"""What a digit model is worth: bounds on its likelihood, and its samples."""
+"""Evaluate a digit model: bounds on its likelihood, quality of its samples."""
 
 import math
 

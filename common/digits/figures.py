@@ -1,6 +1,6 @@
 """Figures of digits: arrays in, matplotlib figures out."""
 
-from common.plots import DPI, new_figure
+from common.plots import DPI, new_figure, print_size
 
 import numpy as np
 
@@ -40,9 +40,9 @@ def of_training(history: dict, metrics: dict, examples: dict) -> dict:
     """Return the figures of 1(b), {file name: figure}; see `evaluation.measure`, `examples`."""
     source = f"training data: {metrics['source']}"
     pairs = np.stack([examples["test"], examples["reconstructed"]])
-    title = f"test digits and their reconstructions; {source}"
+    title = f"test digits and their reconstructions;\n{source}"
     rows, near = [f"y = {c}" for c in range(10)], metrics["nearest_training_digit"]
-    samples = sheet(examples["sampled"], f"generated: a row for each label y; {source}", rows)
+    samples = sheet(examples["sampled"], f"generated: a row for each label y;\n{source}", rows)
     return {
         "ex_1b": learning_curves(history, metrics, f"CVAE, {source}"),
         "ex_1b_reconstructions": sheet(pairs, title, ["test", "E[x|z,y]"]),
@@ -55,7 +55,8 @@ def sheet(images, title, row_labels=None):
     """Draw images (rows, columns, 28, 28) in [0, 1] as one sheet; optional labels for the rows."""
     images = np.asarray(images)
     rows, columns = images.shape[:2]
-    figure = new_figure(0.55 * columns + 0.8, 0.55 * rows + 0.7)
+    height = 0.2 * rows + 0.13 * len(title.split("\n"))
+    figure = new_figure(0.2 * columns + 0.5, height, 3 * DPI)
     axis = figure.subplots()
     picture = images.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28)
     axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
@@ -63,38 +64,41 @@ def sheet(images, title, row_labels=None):
     axis.set_yticks([])
     if row_labels is not None:
         axis.set_yticks(28 * np.arange(rows) + 13.5, row_labels)
-        axis.tick_params(length=0)
+        axis.tick_params(length=0, pad=2)
     for line, count in ((axis.axvline, columns), (axis.axhline, rows)):
         for k in range(1, count):
-            line(28 * k - 0.5, color="0.85", lw=0.5)
-    figure.suptitle(title, fontsize=8)
-    return figure
+            line(28 * k - 0.5, color="0.85", lw=0.3)
+    figure.suptitle(title)
+    return print_size(figure)
 
 
 def sheets(pictures: dict):
     """Draw {title: images (rows, 10, 28, 28) in [0, 1]} beside each other, a column for each y."""
-    figure = new_figure(4.2 * len(pictures), 3.9)
+    figure = new_figure(1.62 * len(pictures), 1.75, 3 * DPI)
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axis, (title, images) in zip(axes, pictures.items(), strict=True):
         picture = np.concatenate([np.concatenate([*row], 1) for row in images])
         axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic")
         axis.set_xticks(28 * np.arange(10) + 13.5, [f"{c}" for c in range(10)])
-        axis.set(yticks=[], title=title, xlabel="label y; one z a row")
-    return figure
+        axis.tick_params(length=0)
+        axis.set(yticks=[], title=title, xlabel="label y; one z per row")
+    return print_size(figure)
 
 
 def clouds(planes: dict, label: int):
-    """Draw {title: (codes (n, 2), draws of the prior (n, 2))}, one panel each."""
-    figure = new_figure(4.2 * len(planes), 4.2)
+    """Draw {title: (latents (n, 2), draws of the prior (n, 2))}, one panel each."""
+    figure = new_figure(1.62 * len(planes), 2.1, 3 * DPI)
     for axis, (title, pair) in zip(figure.subplots(1, len(planes)), planes.items(), strict=True):
         names = (f"z ~ q(z|x, y = {label}), test digits", f"z ~ p(z|y = {label})")
         for points, name, colour, mark in zip(
             pair, names, ("#440154", "#e69f00"), "ox", strict=True
         ):
-            axis.plot(*points.T, mark, color=colour, ms=3, alpha=0.6, label=name)
-        axis.set(title=title, xlabel="direction of largest difference", ylabel="second direction")
-        axis.legend(fontsize=8)
-    return figure
+            axis.plot(*points.T, mark, color=colour, ms=1.5, mew=0.5, alpha=0.6, label=name)
+        axis.set(title=title, xlabel="direction of largest difference", xticks=[], yticks=[])
+    figure.axes[0].set_ylabel("second direction")
+    marks = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*marks, loc="outside lower center", ncols=2, frameon=False, markerscale=2)
+    return print_size(figure)
 
 
 def neighbours(new, nearest, distances, source):
@@ -103,10 +107,9 @@ def neighbours(new, nearest, distances, source):
     distances: {"generated", "test_reconstructed", "test"}, the medians to the nearest digit.
     """
     title = (
-        "generated digits and, below each, the nearest training digit\n"
-        f"median distance: generated {distances['generated']:.2f}, "
-        f"reconstructed test digits {distances['test_reconstructed']:.2f}, "
-        f"test digits {distances['test']:.2f}\n{source}"
+        "generated digits; below each, the nearest\ntraining digit. Median distance:\n"
+        f"generated {distances['generated']:.2f}, test {distances['test']:.2f},\n"
+        f"reconstructed test digits {distances['test_reconstructed']:.2f};\n{source}"
     )
     pairs = np.stack([new[:10], nearest[:10], new[10:], nearest[10:]])
     return sheet(pairs, title, ["generated", "nearest"] * 2)
@@ -157,11 +160,11 @@ def picture(rows, scale: int = 10):
 
 def labelled(images, labels, title):
     """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for below each."""
-    figure = new_figure(0.75 * len(images), 1.45, 2 * DPI)
+    figure = new_figure(0.38 * len(images), 0.7, 3 * DPI)
     axes = figure.subplots(1, len(images), squeeze=False)
     for axis, image, label in zip(axes[0], images, labels, strict=True):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic")
-        axis.set_xlabel(f"y = {label}", fontsize=11)
+        axis.set_xlabel(f"y = {label}")
         axis.set(xticks=[], yticks=[])
-    figure.suptitle(title, fontsize=9)
-    return figure
+    figure.suptitle(title)
+    return print_size(figure)

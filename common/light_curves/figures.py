@@ -1,10 +1,9 @@
 """Figures of light curves: arrays in, matplotlib figures out."""
 
-from common.plots import GREYS, STYLES, new_figure
+from common.plots import GREYS, PRINT, STYLES, letter, new_figure, print_size
 
 import numpy as np
 
-FONT = 10.5  # points in a figure 10 in wide: 7 where it is printed 6.7 in wide
 COLOURS = ("#440154", "#25848e", "#7ad151")  # viridis, that differ in grey, too
 
 
@@ -15,24 +14,29 @@ def training(metrics, pairs):
     reconstructions (k, 300))}.
     """
     history, test = metrics["history_nats"], metrics["test"]
-    figure = new_figure(13, 3.6)
-    axes = figure.subplots(1, 2 + len(pairs))
-    steps = np.asarray(history["step"])
-    axes[0].plot(steps, history["loss"], "k-", label="training, as it went")
-    axes[0].axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="held-out p, end")
-    axes[0].set(xlabel="training step", ylabel="−ELBO [nats per curve]")
-    axes[1].plot(steps, history["kl"], "k-", label="KL(q(z|x,p) ‖ p(z|p))")
-    axes[1].set(xlabel="training step", ylabel="[nats per curve]", ylim=(0, None))
-    for axis in axes[:2]:
-        axis.legend(frameon=False, fontsize=7)
-    for axis, (p, (truth, rebuilt)) in zip(axes[2:], pairs.items(), strict=True):
+    figure = new_figure(6.5, 4.4, PRINT)
+    rows = figure.subfigures(2, 1, height_ratios=(1, 1.7))
+    steps, (left, right) = np.asarray(history["step"]), rows[0].subplots(1, 2)
+    left.plot(steps, history["loss"], "k-", label="training, as it went")
+    left.axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="test field, end")
+    left.set(xlabel="training step", ylabel="−ELBO [nats per curve]")
+    right.plot(steps, history["kl"], "k-", label="KL(q(z|x,p) ‖ p(z|p))")
+    right.set(xlabel="training step", ylabel="[nats per curve]", ylim=(0, None))
+    axes = rows[1].subplots(2, len(pairs), sharex=True, sharey="row", height_ratios=(1.6, 1))
+    for (above, below), (p, (truth, rebuilt)) in zip(axes.T, pairs.items(), strict=True):
         for k, (one, other) in enumerate(zip(truth, rebuilt, strict=True)):
-            axis.plot(one, color="0.72", lw=3.5, label="true" if k == 0 else None)
-            axis.plot(other, "k-", lw=0.6, label="reconstructed" if k == 0 else None)
-        axis.set(xlabel="sample", ylabel="μ / ⟨μ⟩", title=f"held-out p = {p:.3g} R_E")
-        axis.legend(frameon=False, fontsize=7)
-    figure.suptitle(f"Light-curve CVAE; data: {metrics['source']}", fontsize=9)
-    return figure
+            above.plot(one, color="0.72", lw=2.5, label="true" if k == 0 else None)
+            above.plot(other, "k-", lw=0.6, label="reconstructed" if k == 0 else None)
+            below.plot(np.log10(other / one), color=COLOURS[k % 3], ls=STYLES[k % 5], lw=0.7)
+        above.set(title=f"p = {p:.3g} R_E", yscale="log")
+        below.set(xlabel="sample")
+    axes[0, 0].set_ylabel("μ / ⟨μ⟩")
+    axes[1, 0].set_ylabel("reconstructed − true\n[log₁₀ μ]")
+    for axis in (left, right, axes[0, 0]):
+        axis.legend(frameon=False)
+    letter([left, right, *axes.flat])
+    figure.suptitle(f"Light-curve CVAE; data: {metrics['source']}")
+    return print_size(figure)
 
 
 def generated_and_true(sizes, rows, swept, trained, length, source):
@@ -42,7 +46,7 @@ def generated_and_true(sizes, rows, swept, trained, length, source):
     the same noise at each size; trained: sizes of the training sources; length: of a track, R_E, or
     None.  The axes of a column are those of its first and last row.
     """
-    figure = new_figure(10, 4.2 + 1.7 * len(rows))
+    figure = new_figure(6.5, 2.1 + 0.95 * len(rows), PRINT)
     above, below = figure.subfigures(2, 1, height_ratios=(1, 0.85 * len(rows)))
     _sweep(above, *swept, trained, length)
     axes = below.subplots(len(rows), len(sizes), sharex=True, sharey="col", squeeze=False)
@@ -53,26 +57,27 @@ def generated_and_true(sizes, rows, swept, trained, length, source):
         both = np.concatenate([first[column], last[column]])
         room = 0.05 * np.ptp(both)
         axes[0, column].set_ylim(both.min() - room, both.max() + room)
-        axes[0, column].set_title(_title(p, trained), fontsize=FONT)
-    for axis, name in zip(axes[:, 0], rows, strict=True):
-        axis.set_ylabel(f"{name}: μ / ⟨μ⟩", fontsize=FONT)
-    below.supxlabel(_along(length), fontsize=FONT)
-    figure.suptitle(source, fontsize=FONT)
-    return figure
+        axes[0, column].set_title(_title(p, trained))
+    for axis, name, sign in zip(axes[:, 0], rows, "defg", strict=False):
+        axis.set_ylabel(f"({sign}) {name}: μ / ⟨μ⟩")
+    below.supxlabel(_along(length))
+    figure.suptitle(source)
+    letter(above.axes[: swept[1].shape[1]])
+    return print_size(figure)
 
 
 def asked(sizes, curves, trained, length):
     """Draw curves (m, k, 300), a panel for each source size (m,); the rest as above."""
     columns = min(4, len(sizes))
     rows = -(-len(sizes) // columns)
-    figure = new_figure(2.5 * columns + 1, 2.3 * rows + 0.5)
+    figure = new_figure(1.6 * columns + 0.6, 1.5 * rows + 0.4, PRINT)
     for number, (p, some) in enumerate(zip(sizes, curves, strict=True)):
         axis = figure.add_subplot(rows, columns, number + 1)
         _draw(axis, some, length)
-        axis.set_title(_title(p, trained), fontsize=FONT)
-    figure.supxlabel(_along(length), fontsize=FONT)
-    figure.supylabel("μ / ⟨μ⟩", fontsize=FONT)
-    return figure
+        axis.set_title(_title(p, trained))
+    figure.supxlabel(_along(length))
+    figure.supylabel("μ / ⟨μ⟩")
+    return print_size(figure)
 
 
 def _along(length) -> str:
@@ -90,9 +95,8 @@ def _draw(axis, curves, length):
     """Draw curves (k, 300) along a track of `length` R_E, or over the samples for None."""
     x = np.linspace(0, length or curves.shape[1] - 1, curves.shape[1])
     for k, curve in enumerate(curves):
-        axis.plot(x, curve, color=COLOURS[k % 3], ls=STYLES[k % 5], lw=1.1)
+        axis.plot(x, curve, color=COLOURS[k % 3], ls=STYLES[k % 5], lw=0.8)
     axis.locator_params(nbins=3)
-    axis.tick_params(labelsize=FONT)
 
 
 def _sweep(figure, sizes, curves, trained, length):
@@ -106,15 +110,14 @@ def _sweep(figure, sizes, curves, trained, length):
     axes = figure.subplots(1, curves.shape[1])
     for k, axis in enumerate(axes):
         for p, curve in zip(sizes, curves[:, k], strict=True):
-            look = {"lw": 1.2} if low <= p <= high else {"lw": 0.7, "ls": "--"}
+            look = {"lw": 0.8} if low <= p <= high else {"lw": 1.0, "ls": "--", "zorder": 3}
             axis.plot(x, curve, color=colour.to_rgba(p), **look)
-        axis.set_title(f"the same noise at every p: {k + 1}", fontsize=FONT)
+        axis.set_title(f"noise {k + 1}, every p")
+        axis.set_xlabel(_along(length).split(";")[0])
         axis.locator_params(nbins=5)
-        axis.tick_params(labelsize=FONT)
-    axes[0].set_ylabel("generated: μ / ⟨μ⟩", fontsize=FONT)
+    axes[0].set_ylabel("generated: μ / ⟨μ⟩")
     bar = figure.colorbar(colour, ax=axes, format="%g")
-    bar.set_label("p [R_E]; black: trained", fontsize=FONT)
-    bar.ax.tick_params(labelsize=FONT)
+    bar.set_label("p [R_E]")
     ends = np.clip([low, high], min(sizes), max(sizes))
     bar.ax.plot([-0.3, -0.3], ends, "k", lw=2.5, transform=bar.ax.get_yaxis_transform(),
                 clip_on=False)  # fmt: skip
@@ -176,30 +179,30 @@ def projections(maps, log_p, inside, answers, title):
     """
     rows = list(dict.fromkeys(row for row, _ in maps))
     columns = list(dict.fromkeys(column for _, column in maps))
-    size = 2.1 * len(columns) + 0.9, 2.2 * len(rows) + 0.9
-    figure = new_figure(*size)
+    figure = new_figure(1.45 * len(columns) + 0.7, 1.5 * len(rows) + 0.5, PRINT)
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     low, high = (f(np.concatenate(list(log_p.values()))) for f in (np.min, np.max))
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             axis, points = axes[i, j], maps[row, column]
             look = {"cmap": "viridis", "vmin": low, "vmax": high}
-            for marker, size, lw, part in (("o", 3, 0, inside[row]), ("x", 5, 0.5, ~inside[row])):
+            for marker, size, lw, part in (("o", 2, 0, inside[row]), ("x", 4, 0.4, ~inside[row])):
                 look |= {"marker": marker, "s": size, "lw": lw, "c": log_p[row][part]}
                 drawn = axis.scatter(*points[part].T, **look)
-            axis.set_title(f"{row}: {column}\n{answers[row, column]}", fontsize=9)
+            axis.set_title(f"{row}:\n{column}\n{answers[row, column]}")
             axis.set(xticks=[], yticks=[])
     label = "source size p [R_E]; crosses: outside the trained range"
     bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label=label)
     ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
     bar.set_ticks(np.log10(ticks), labels=[f"{p:g}" for p in ticks])
-    figure.suptitle(title, fontsize=10)
-    return figure
+    figure.suptitle(title)
+    letter(axes.flat)
+    return print_size(figure)
 
 
 def magnification(mu, width, part, title):
     """Draw a magnification map (n, n) and a part of it `part` R_E wide; the ridges are caustics."""
-    figure = new_figure(10.5, 5)
+    figure = new_figure(4.8, 2.2, PRINT)
     n = len(mu)
     k = max(1, round(n * part / width))
     both = (mu, mu[:k, :k]), (width, part)
@@ -211,10 +214,11 @@ def magnification(mu, width, part, title):
             np.log10(np.maximum(blocks.T, 0.03)), origin="lower", extent=(0, size, 0, size),
             cmap="gray", vmin=-1, vmax=1.2,
         )  # fmt: skip
-        axis.set(xlabel="R_E", ylabel="R_E")
-    figure.colorbar(drawn, ax=figure.axes, shrink=0.8, label="log10 μ / ⟨μ⟩")
-    figure.suptitle(title, fontsize=9)
-    return figure
+        axis.set(xlabel="source plane, x [R_E]", ylabel="source plane, y [R_E]")
+    figure.colorbar(drawn, ax=figure.axes, shrink=0.8, label="log₁₀ (μ / ⟨μ⟩)")
+    figure.suptitle(title)
+    letter(figure.axes[:2])
+    return print_size(figure)
 
 
 def layers(rows, parameters):

@@ -1,13 +1,13 @@
 """The conditional VAE of exercise 2: build it, train it preconditioned, fold, load, generate.
 
-The asked network: condition p repeated 32 times at the input of both; encoder 300 + 32 -> 128 ->
-2 * 32, decoder 32 + 32 -> 128 -> 300; its deviation a function of p alone.  Curves enter as codes
-x: log10 of relative magnification, stretched below a lower edge (`from_code`).
+The network asked for: p repeated 32 times at both inputs; encoder 300 + 32 -> 128 -> 2 * 32,
+decoder 32 + 32 -> 128 -> 300, with a sigma that depends on p only.  Curves enter as x: log10 of
+relative magnification, stretched below a lower edge (`from_code`).
 
 Training works on whitened principal components instead of samples, x = m + w V, and on p / UNIT
-instead of p: Adam moves 32 equal inputs together, so p would swing far ahead of all else.  Both
-are linear maps before the first and after the last layer, which `fold` multiplies into them.  What
-is saved is the asked network and nothing else.
+instead of p: Adam updates the 32 copies alike, so p would be learned 32 times too fast.  Both
+are linear maps before the first and after the last layer, which `fold` multiplies into them.  Only
+the network asked for is saved.
 """
 
 import math

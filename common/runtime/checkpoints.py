@@ -1,4 +1,4 @@
-"""Checkpoints: weights and what is needed to understand them, believed only when they fit.
+"""Checkpoints: weights with their settings, checked before they are used.
 
 A checkpoint is a dictionary of tensors, numbers and strings, so that it loads with
 `weights_only=True`: {"exercise", "settings", "model", "weights", "source", "torch"}.

@@ -98,14 +98,19 @@ def parse(settings_class, description, argv=None, positional=None, without=()):
             _add_flag(titles[groups[field.name]], field)
     found = vars(parser.parse_args(argv)).items()
     given = {k: _given(v) for k, v in found if v is not UNSET}
+    typed = frozenset(given)
+    for name in [k for k in typed if given[k] == ""]:
+        parser.error(f"--{name.replace('_', '-')}: empty; leave it out for the default")
     for field in fields:
         smoke = field.metadata["smoke"]
         if given.get("smoke") and field.name not in given and smoke is not UNSET:
             given[field.name] = smoke
     try:
-        return validated(settings_class(**given))
+        settings = validated(settings_class(**given))
     except InputError as error:
         parser.error(str(error))
+    object.__setattr__(settings, "typed", typed)  # no setting: what `no_effect` asks
+    return settings
 
 
 def _given(value):
@@ -124,10 +129,15 @@ _numbers.__name__ = "number"  # argparse names it in its error
 
 
 def no_effect(settings, names: str, why: str) -> None:
-    """Raise InputError if one of the fields `names` was given: it would do nothing, `why`."""
+    """Raise InputError if one of the fields `names` was given: it would do nothing, `why`.
+
+    Of settings that no command line gave, those that differ from their defaults count as given.
+    """
     for field in dataclasses.fields(settings):
         usual = (field.default, field.metadata["smoke"] if settings.smoke else field.default)
-        if field.name in names.split() and getattr(settings, field.name) not in usual:
+        other = getattr(settings, field.name) not in usual
+        given = field.name in settings.typed if hasattr(settings, "typed") else other
+        if field.name in names.split() and given:
             raise InputError(f"--{field.name.replace('_', '-')} has no effect {why}")
 
 

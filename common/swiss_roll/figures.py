@@ -1,34 +1,27 @@
-"""Figures of the Swiss roll: arrays in, matplotlib figures out.
+"""Figures of the Swiss roll: arrays in, matplotlib figures out; samples black, truth grey."""
 
-A method has one colour everywhere, the truth is black or grey.
-"""
-
-from common.plots import DPI, new_figure
+from common.plots import PRINT, new_figure, print_size
 
 import numpy as np
 
-COLOURS = {
-    "oracle": "k", "cd": "#0072B2", "mala": "#56B4E9", "replica": "#D55E00", "nce": "#009E73",
-    "pcd": "#E69F00", "short": "#CC79A7",
-}  # fmt: skip
 REACH = 18.0  # the panels show |x_i| < REACH
 LOWEST, HIGHEST = -6.0, -1.0  # of the colour scale of log10 p
 
 
 def densities(panels: dict, title: str):
     """Draw {name: log10 p (n, n), x1 along the first axis} over |x_i| < 18, one colour scale."""
-    rows = -(-len(panels) // 4)
-    figure = new_figure(6.9, 1.85 * rows + 0.4, 2 * DPI)
+    rows = -(-len(panels) // 5)
+    figure = new_figure(6.5, 1.25 * rows + 0.5, PRINT)
     axes = figure.subplots(rows, -(-len(panels) // rows), sharex=True, sharey=True, squeeze=False)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     for axis, (name, log_p) in zip(axes.flat, panels.items(), strict=False):
         image = _density(axis, log_p)
-        axis.set_title(name, fontsize=8)
+        axis.set_title(name)
     _label(axes)
-    figure.colorbar(image, ax=axes, extend="min", shrink=0.8).set_label("log₁₀ p", fontsize=8)
-    figure.suptitle(title, fontsize=8)
-    return figure
+    figure.colorbar(image, ax=axes, extend="min", shrink=0.8).set_label("log₁₀ p")
+    figure.suptitle(title)
+    return print_size(figure)
 
 
 def training(truth, log_p, history: dict, title: str):
@@ -37,25 +30,24 @@ def training(truth, log_p, history: dict, title: str):
     truth: log10 p (n, n), or points (m, 2) where the density is not known; log_p (n, n): as in
     `densities`; history: {"step", "loss"}, and where it is known {"watched_step", "kl_nats"}.
     """
-    figure = new_figure(9.2, 2.7)
+    figure = new_figure(8.2, 2.5, PRINT)
     axes = figure.subplots(1, 4, width_ratios=[1, 1, 1.1, 1.1])
     for axis, part, name in zip(axes, (truth, log_p), ("truth", "model"), strict=False):
         if part.shape == log_p.shape:
             image = _density(axis, part)
         else:
             axis.scatter(*np.asarray(part).T, s=1, color="k", lw=0)
-        axis.set_title(name, fontsize=8)
+        axis.set_title(name)
     _label(axes[None, :2])
-    figure.colorbar(image, ax=axes[:2], extend="min", shrink=0.8).set_label("log₁₀ p", size=8)
+    figure.colorbar(image, ax=axes[:2], extend="min", shrink=0.8).set_label("log₁₀ p")
     axes[2].plot(history["step"], history["loss"], "k-", lw=0.8)
     axes[3].plot(history.get("watched_step", []), history.get("kl_nats", []), "k.-", lw=0.8)
     axes[3].set_yscale("log")
     for axis, name in zip(axes[2:], ("loss [nats]", "KL(data ‖ model) [nats]"), strict=True):
-        axis.tick_params(labelsize=7)
-        axis.set_xlabel("update", fontsize=8)
-        axis.set_ylabel(name, fontsize=8)
-    figure.suptitle(title, fontsize=8)
-    return figure
+        axis.set_xlabel("update")
+        axis.set_ylabel(name)
+    figure.suptitle(title)
+    return print_size(figure)
 
 
 def _density(axis, log_p):
@@ -68,35 +60,34 @@ def _density(axis, log_p):
 
 def _label(axes):
     """Name the axes (rows, columns) of panels of the plane at the left and at the bottom."""
-    for axis in axes.flat:
-        axis.tick_params(labelsize=7)
     for axis in axes[-1]:
-        axis.set_xlabel("x₁", fontsize=8)
+        axis.set_xlabel("x₁")
     for axis in axes[:, 0]:
-        axis.set_ylabel("x₂", fontsize=8)
+        axis.set_ylabel("x₂")
 
 
 def panels(samples, truth, title):
-    """Draw samples {(row, column): (points (n, 2), caption)} over the truth (m, 2), axes alike."""
-    rows, columns = (list(dict.fromkeys(key[k] for key in samples)) for k in (0, 1))
-    size = 1.5 * len(columns) + 0.4, 1.3 * len(rows) + 0.7
-    figure = new_figure(*size, 2 * DPI)
+    """Draw samples {(column, row): (points (n, 2), caption)} over the truth (m, 2), axes alike."""
+    columns, rows = (list(dict.fromkeys(key[k] for key in samples)) for k in (0, 1))
+    size = min(1.2, 6.1 / len(columns))
+    figure = new_figure(size * len(columns) + 0.4, size * len(rows) + 0.9, PRINT)
     axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     _label(axes)
-    for (row, column), (points, caption) in samples.items():
+    for (column, row), (points, caption) in samples.items():
         i, j = rows.index(row), columns.index(column)
         axis = axes[i, j]
-        axis.scatter(*np.asarray(truth).T, s=2, color="0.7", lw=0)
-        axis.scatter(*np.asarray(points).T, s=2, color=COLOURS[row.split()[0]], lw=0)
+        axis.scatter(*np.asarray(truth).T, s=2.5, color="0.78", lw=0)
+        axis.scatter(*np.asarray(points).T, s=0.8, color="k", lw=0)
         axis.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal")
         axis.set(xticks=(-10, 0, 10), yticks=(-10, 0, 10))
-        axis.text(0.03, 0.03, caption, fontsize=6.5, transform=axis.transAxes)
+        white = {"facecolor": "w", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
+        axis.text(0.03, 0.03, caption, transform=axis.transAxes, bbox=white)
         if i == 0:
-            axis.set_title(column, fontsize=8)
+            axis.set_title(column)
         if j == 0:
-            axis.set_ylabel(f"{row}\nx₂", fontsize=8)
-    for name, colour in (("2000 true points", "0.7"), ("samples: the method's colour", "k")):
+            axis.set_ylabel(f"{row}\nx₂")
+    for name, colour in ((f"{len(truth)} true points", "0.78"), ("samples", "k")):
         axes[0, 0].scatter([], [], s=12, color=colour, label=name)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=7, frameon=False)
-    figure.suptitle(title, fontsize=8)
-    return figure
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(title)
+    return print_size(figure)

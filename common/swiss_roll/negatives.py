@@ -1,7 +1,7 @@
 """Where the negatives of exercise 3(a) come from: chains that stand in for samples of the model.
 
 Each source has pairs(model, share) -> (data (n, 2), negatives (m, 2)), `share` of the training
-being done.  What chains persist are buffers, so that a resumed training finds them again.
+being done.  Persistent chains are buffers, so that a resumed training keeps them.
 (Hinton 2002; Tieleman 2008; Nijkamp et al. 2019 for short-run; Geyer 1991 for replica exchange.)
 """
 

@@ -81,7 +81,8 @@ if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 for main, more in runs:
     try:
-        script.run(lambda: main([*more, "--out-dir", "."]))
+        where = "--data-dir" if main is simulation.main else "--out-dir"
+        script.run(lambda: main([*more, where, "."]))
         print("status 0")
     except SystemExit as end:
         print("status", end.code)
@@ -126,7 +127,7 @@ def test_two_at_once(tmp_path):
 
 def test_two_different_simulations_at_once_do_not_mix(tmp_path):
     """Whoever comes second waits, and is then told that a data set is there."""
-    command = ["-m", "common.light_curves", "--smoke", "--discs", "1", "--out-dir", "."]
+    command = ["-m", "common.light_curves", "--smoke", "--discs", "1", "--data-dir", "data"]
     ends = at_once([[*command, "--kappa", kappa] for kappa in ("0.3", "0.5")], tmp_path)
     assert sorted(status for _, status in ends) == [0, 2], ends
     assert any("is there already" in error for error, _ in ends)

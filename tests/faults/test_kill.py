@@ -21,11 +21,12 @@ import torch
 from conftest import ROOT, run_script
 from matplotlib.image import imread
 
-SMOKE = ["--smoke", "--threads", "1", "--out-dir", "."]
-FEW = ["--discs", "3", "--curves", "20", "--pixels", "200"]
+SMALL = ["--smoke", "--threads", "1"]
+SMOKE = [*SMALL, "--out-dir", "."]
+FEW = ["--discs", "3", "--curves", "20", "--pixels", "200", "--data-dir", "data"]
 RUNS = {  # module, arguments, the file whose bytes or weights must be those of an unkilled run
     "ex_1b": (["ex_1b", *SMOKE], "checkpoints/ex_1b.pt"),
-    "simulation": (["common.light_curves.__main__", *SMOKE, *FEW], "data/labels.dat"),
+    "simulation": (["common.light_curves.__main__", *SMALL, *FEW], "data/labels.dat"),
     "ex_2b": (["ex_2b", *SMOKE, "--data-dir", "../curves"], "checkpoints/ex_2b.pt"),
     "ex_3a": (["ex_3a", *SMOKE, "--method", "replica"], "checkpoints/ex_3a_replica.pt"),
     "ex_2a": (["ex_2a", *SMOKE], "figures/ex_2a.png"),
@@ -102,7 +103,7 @@ def campaign(name: str, folder: Path, kills: int, seed: int) -> dict:
     importlib.import_module(arguments[0])
     whole, cut, moment = folder / "whole", folder / "cut", random.Random(seed)
     if name == "ex_2b":
-        finish(["common.light_curves.__main__", *SMOKE, "--data-dir", "../curves"], whole)
+        finish(["common.light_curves.__main__", *SMALL, "--data-dir", "../curves"], whole)
     began = time.monotonic()
     finish(arguments, whole)
     seconds, counts = time.monotonic() - began, {"tried": 0, "survived": 0, "resumed": 0}

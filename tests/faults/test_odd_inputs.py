@@ -33,6 +33,8 @@ REFUSED = {  # command line: what the one line says
     # flags that would do nothing
     "ex_1c --examples --temperature .1": "--temperature has no effect without a number",
     "ex_1c --examples --samples 3": "--samples has no effect without a number",
+    "ex_1c --examples --samples 1": "--samples has no effect without a number",
+    "ex_1c 5 --model=": "--model: empty; leave it out for the default",
     "ex_1c --examples --out a.png": "--out has no effect without a number",
     "ex_1c 7 --data-dir .": "unrecognized arguments: --data-dir",
     "ex_1c 7 --white": "unrecognized arguments: --white",
