@@ -116,7 +116,7 @@ def nce_loss(model, x) -> dict:
 def fit(data, settings, state=None, watch=None):
     """Train f on data (n, 2) by settings.method; return the averaged network and the history.
 
-    watch: called as watch(network) about 12 times; the numbers that it returns go into the history.
+    watch: called as watch(network) at most 14 times; its numbers go into the history.
     Raises InputError when a term is not finite.
     """
     recipe, state = recipe_of(settings), state or resume.State(None, {})
@@ -133,7 +133,7 @@ def fit(data, settings, state=None, watch=None):
     average = AveragedModel(model, multi_avg_fn=lerp)
 
     def note(step):
-        if watch and (step % max(1, steps // 12) == 0 or step == steps):
+        if watch and (step % max(10, steps // 12) == 0 or step == steps):
             for name, value in {"watched_step": step, **watch(average.module)}.items():
                 state.history.setdefault(name, []).append(value)
 

@@ -13,7 +13,7 @@ from conftest import ROOT, run_script
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FOUND = re.findall(r"^(?:\$ )?(python [^#\n]+)|`(python (?:-m )?[^`]+)`", README, re.MULTILINE)
 COMMANDS = sorted({(line or quoted).strip() for line, quoted in FOUND})
-SKIPPED = ("--resume", "benchmarks", "few/checkpoints")
+SKIPPED = ("--resume", "benchmarks", "few/checkpoints", "textbook/checkpoints")
 TO_RUN = [c for c in COMMANDS if len(c.split()) > 2 and not any(s in c for s in SKIPPED)]
 
 

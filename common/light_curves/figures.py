@@ -28,7 +28,7 @@ def training(metrics, pairs):
             above.plot(one, color="0.72", lw=2.5, label="true" if k == 0 else None)
             above.plot(other, "k-", lw=0.6, label="reconstructed" if k == 0 else None)
             below.plot(np.log10(other / one), color=COLOURS[k % 3], ls=STYLES[k % 5], lw=0.7)
-        above.set(title=f"p = {p:.3g} R_E", yscale="log")
+        above.set(title=f"p = {p:.3g} $R_E$", yscale="log")
         below.set(xlabel="sample")
     axes[0, 0].set_ylabel("μ / ⟨μ⟩")
     axes[1, 0].set_ylabel("reconstructed − true\n[log₁₀ μ]")
@@ -59,7 +59,8 @@ def generated_and_true(sizes, rows, swept, trained, length, source):
         axes[0, column].set_ylim(both.min() - room, both.max() + room)
         axes[0, column].set_title(_title(p, trained))
     for axis, name, sign in zip(axes[:, 0], rows, "defg", strict=False):
-        axis.set_ylabel(f"({sign}) {name}: μ / ⟨μ⟩")
+        axis.set_ylabel(f"({sign}) {name}")
+    below.supylabel("μ / ⟨μ⟩")
     below.supxlabel(_along(length))
     figure.suptitle(source)
     letter(above.axes[: swept[1].shape[1]])
@@ -81,7 +82,7 @@ def asked(sizes, curves, trained, length):
 
 
 def _along(length) -> str:
-    return ("along the track [R_E]" if length else "sample") + "; p in R_E"
+    return ("along the track [$R_E$]" if length else "sample") + "; p in $R_E$"
 
 
 def _title(p, trained) -> str:
@@ -117,7 +118,8 @@ def _sweep(figure, sizes, curves, trained, length):
         axis.locator_params(nbins=5)
     axes[0].set_ylabel("generated: μ / ⟨μ⟩")
     bar = figure.colorbar(colour, ax=axes, format="%g")
-    bar.set_label("p [R_E]")
+    bar.set_label("p [$R_E$]")
+    bar.set_ticks([0.01, 0.1, 1, 5])
     ends = np.clip([low, high], min(sizes), max(sizes))
     bar.ax.plot([-0.3, -0.3], ends, "k", lw=2.5, transform=bar.ax.get_yaxis_transform(),
                 clip_on=False)  # fmt: skip
@@ -139,7 +141,7 @@ def distances_over_p(rows, trained, source):
         axis.plot(sizes, [rows[p]["floor"][name] for p in sizes], "s--", color="0.5", ms=3,
                   label="two true sets")  # fmt: skip
         axis.axvspan(min(trained), max(trained), color="0.93", zorder=0, label="trained range")
-        axis.set(xscale="log", xlabel="source size p [R_E]", title=label)
+        axis.set(xscale="log", xlabel="source size p [$R_E$]", title=label)
         axis.title.set_fontsize(9)
         if name != "c2st":
             axis.set_yscale("log")
@@ -161,7 +163,7 @@ def distances_over_count(table):
         for k, p in enumerate(sizes):
             rows = [table["by_count"][n]["distances"]["by_p"][p][name] for n in counts]
             line = axis.plot([int(n) for n in counts], rows, ls=STYLES[k], marker="o", ms=4,
-                             color=GREYS[k], label=f"p = {float(p):.2g} R_E")[0]  # fmt: skip
+                             color=GREYS[k], label=f"p = {float(p):.2g} $R_E$")[0]  # fmt: skip
             axis.axhline(
                 table["floor"]["by_p"][p][name], ls=STYLES[k], lw=0.7, color=line.get_color()
             )
@@ -191,7 +193,7 @@ def projections(maps, log_p, inside, answers, title):
                 drawn = axis.scatter(*points[part].T, **look)
             axis.set_title(f"{row}:\n{column}\n{answers[row, column]}")
             axis.set(xticks=[], yticks=[])
-    label = "source size p [R_E]; crosses: outside the trained range"
+    label = "source size p [$R_E$]; crosses: outside the trained range"
     bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label=label)
     ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
     bar.set_ticks(np.log10(ticks), labels=[f"{p:g}" for p in ticks])
@@ -214,7 +216,7 @@ def magnification(mu, width, part, title):
             np.log10(np.maximum(blocks.T, 0.03)), origin="lower", extent=(0, size, 0, size),
             cmap="gray", vmin=-1, vmax=1.2,
         )  # fmt: skip
-        axis.set(xlabel="source plane, x [R_E]", ylabel="source plane, y [R_E]")
+        axis.set(xlabel="source plane, x [$R_E$]", ylabel="source plane, y [$R_E$]")
     figure.colorbar(drawn, ax=figure.axes, shrink=0.8, label="log₁₀ (μ / ⟨μ⟩)")
     figure.suptitle(title)
     letter(figure.axes[:2])

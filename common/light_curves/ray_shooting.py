@@ -5,7 +5,9 @@ weights, exp(-dx^2 / 2 s^2)) is made once for each line of a tile, and the loops
 plain vector arithmetic.
 """
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from common.runtime.device import numba_threads
 from common.runtime.errors import InputError
@@ -18,6 +20,7 @@ TAPS = 12  # points of the Lagrange interpolation of the far field
 CELLS = 3.2  # grid cells in one Ewald width: with 12 taps an error near 1e-7
 REACH = 6.0  # Ewald widths beyond which the near field, exp(-18), is left out
 TILE = 64  # rays along each side of a tile
+KEEP = os.access(Path(__file__).parent, os.W_OK)  # compiled code, beside this file
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def _stars_of_tiles(far, tiles):
     return first, places[order]
 
 
-@numba.njit(parallel=True, fastmath=True)
+@numba.njit(parallel=True, fastmath=True, cache=KEEP)
 def _shoot(maps, grid, x1, x2, b1, w1, b2, w2, first, places, width, slopes, scale, across):
     """Deflect the rays of every tile and deposit them: `maps` has one map for each thread."""
     threads = len(maps)

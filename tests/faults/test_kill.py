@@ -1,7 +1,7 @@
 """SIGKILL at random moments: whole files, the same end, no temporary files left.
 
 A process imports the scripts once and forks for every run, so that kills hit work, not imports.
-States of unfinished training are written every third step instead of every 20 seconds.
+States of unfinished training are written every fifth step instead of every 20 seconds.
 """
 
 import importlib
@@ -49,7 +49,7 @@ def start(arguments, folder: Path) -> int:
         os.dup2(log, 2)
         from common.runtime import resume
 
-        resume.State.due = lambda state: state.step % 3 == 0
+        resume.State.due = lambda state: state.step % 5 == 0
         importlib.import_module(arguments[0]).main(arguments[1:])
         status = 0
     except BaseException as error:
