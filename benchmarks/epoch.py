@@ -15,6 +15,7 @@ from common.runtime.errors import InputError
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+SMALL = {"width": 32, "channels": 8, "latent": 4, "components": 2}  # with --smoke
 SIDE, TIMES = 1024, 20  # of the products: side of a matrix, products in one timing
 
 
@@ -63,7 +64,7 @@ def measure(settings, device) -> dict:
     data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
     if not (settings.smoke or data.source == digit_data.MNIST):
         raise InputError("the comparison is one on MNIST: set --data-dir or MNIST_ROOT")
-    wanted = ex_1b.Settings(epochs=1)
+    wanted = ex_1b.Settings(epochs=1, **(SMALL if settings.smoke else {}))
     model = digit_model.build(**digit_model.architecture(wanted)).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     loader = torch.utils.data.DataLoader(as_torchvision(data), wanted.batch, shuffle=True)

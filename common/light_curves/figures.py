@@ -117,8 +117,7 @@ def _sweep(figure, sizes, curves, trained, length):
         axis.set_xlabel(_along(length).split(";")[0])
         axis.locator_params(nbins=5)
     axes[0].set_ylabel("generated: μ / ⟨μ⟩")
-    bar = figure.colorbar(colour, ax=axes, format="%g")
-    bar.set_label("p [$R_E$]")
+    bar = figure.colorbar(colour, ax=axes, format="%g", label="p [$R_E$]")
     bar.set_ticks([0.01, 0.1, 1, 5])
     ends = np.clip([low, high], min(sizes), max(sizes))
     bar.ax.plot([-0.3, -0.3], ends, "k", lw=2.5, transform=bar.ax.get_yaxis_transform(),
