@@ -19,9 +19,9 @@ bound.  The terms of the bound are in common/cvae.py; the network, x(mu) and the
 that it is trained on are in common/light_curves/model.py.
 Reads --data-dir (default data/, simulated when absent).  Settings were chosen on validation curves
 (--validate, logged in figures/ex_2b_choice.json).
-Expect (seeds 0-4, a star field that nothing was chosen on): -ELBO -1562 +- 5 nats per curve; C2ST
-0.97 +- 0.01 at p = 0.1, 0.79 +- 0.02 at p = 0.14, 0.58 +- 0.02 at p = 0.20, 0.57 +- 0.03 at p =
-0.54 (two true sets: 0.50 to 0.54), after 294 s on one thread of an AMD EPYC.
+Expect (seeds 0-4, another star field): -ELBO -1562 +- 5 nats per curve; C2ST 0.97 +- 0.01 at p =
+0.1, 0.79 +- 0.02 at p = 0.14, 0.58 +- 0.02 at p = 0.20, 0.57 +- 0.03 at p = 0.54 (two true sets:
+0.50 to 0.54), after 294 s on one thread of an AMD EPYC.
 """
 
 import math

@@ -18,7 +18,7 @@ def training(metrics, pairs):
     rows = figure.subfigures(2, 1, height_ratios=(1, 1.7))
     steps, (left, right) = np.asarray(history["step"]), rows[0].subplots(1, 2)
     left.plot(steps, history["loss"], "k-", label="training, as it went")
-    left.axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="test field, end")
+    left.axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="held out, end")
     left.set(xlabel="training step", ylabel="−ELBO [nats per curve]")
     right.plot(steps, history["kl"], "k-", label="KL(q(z|x,p) ‖ p(z|p))")
     right.set(xlabel="training step", ylabel="[nats per curve]", ylim=(0, None))
