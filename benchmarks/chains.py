@@ -13,15 +13,22 @@ import torch
 EPS = 0.01
 
 
-def peer(model, device):
-    """Return torchebm's sampler of exp(f): a function (x, steps, generator) -> x."""
+def torchebm():
+    """Return the package, or say in one line that it is missing."""
     try:
-        from torchebm import core, samplers
+        import torchebm
+        from torchebm import losses, samplers  # noqa: F401
     except ImportError as error:
         hint = "pip install -r requirements-bench.txt"
         raise InputError(f"torchebm is missing: {hint}") from error
+    return torchebm
 
-    class Minus(core.BaseModel):
+
+def energy_of(model, device):
+    """Return torchebm's model of the energy -f."""
+    from torchebm.core import BaseModel
+
+    class Minus(BaseModel):
         """The energy -f."""
 
         def __init__(self):
@@ -31,7 +38,13 @@ def peer(model, device):
         def forward(self, x):
             return -self.f(x)
 
-    sampler = samplers.LangevinDynamics(Minus(), step_size=EPS, noise_scale=1.0, device=device)
+    return Minus()
+
+
+def peer(model, device):
+    """Return torchebm's sampler of exp(f): a function (x, steps, generator) -> x."""
+    dynamics = torchebm().samplers.LangevinDynamics
+    sampler = dynamics(energy_of(model, device), step_size=EPS, noise_scale=1.0, device=device)
     return lambda x, steps, generator: sampler.sample(x=x, n_steps=steps, generator=generator)
 
 

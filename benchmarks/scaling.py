@@ -1,31 +1,56 @@
-"""How time grows with the size of the work, and how fast the scripts start.
+"""How seconds grow with the size of the work; draws benchmarks/growth.png.
 
-Growth: seconds of each size, the median of three after one that warms up; the exponent is that of
-the larger half of the sizes, and 1 means in proportion.
-Start: a fresh Python that draws, against one that imports torch and matplotlib.
+Seconds of each size are the median of three after one that warms up.  The exponent is that of the
+larger half of the sizes; 1 means in proportion.
 """
 
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
+from pathlib import Path
 
+import ex_1b
 from benchmarks.timing import alternate, row
+from common import ebm, langevin
+from common.digits.data import Digits
 from common.light_curves import microlensing
-from common.runtime import files
-from common.runtime.errors import InputError
+from common.plots import letter, new_figure
+from common.runtime import results
 
 import numpy as np
+import torch
 
+STEPS = 5  # of a training or a chain, in one timing
 AXES = {  # what grows: (smoke sizes, sizes, the size that the exercises use)
+    "digits in a batch": ((8, 16), (64, 128, 256, 512, 1024), 256),
+    "channels of the network": ((4, 8), (24, 48, 96, 192), 48),
+    "chains": ((10, 20), (1000, 4000, 16000, 64000), 1000),
+    "curves read off a map": ((10, 20), (2000, 8000, 32000, 128000), 2000),
     "pixels along a map": ((50, 100, 200), (500, 1000, 2000, 4000), 5000),
     "stars in the field": ((10, 40, 160), (400, 1600, 6400, 25600), 6366),
 }
 
 
+def training_of(batch: int, channels: int):
+    """Return a function that takes STEPS training steps of ex_1b.py on random digits."""
+    images = torch.randint(256, (batch * STEPS, 28, 28), dtype=torch.uint8)
+    labels = torch.randint(10, (len(images),))
+    data = Digits(images, labels, images[:1], labels[:1], "random")
+    settings = ex_1b.Settings(batch=batch, channels=channels, epochs=1)
+    return lambda: ex_1b.fit(data, settings, torch.device("cpu"))
+
+
 def work_of(axis: str, size: int):
     """Return a function that does the work of `axis` once, of size `size`."""
+    if axis == "digits in a batch":
+        return training_of(size, 48)
+    if axis == "channels of the network":
+        return training_of(64, size)
+    if axis == "chains":
+        model, x = ebm.LogDensity().requires_grad_(False), 3 * torch.randn(size, 2)
+        return lambda: langevin.langevin(x.clone(), model.score, 0.01, 20 * STEPS)
+    if axis == "curves read off a map":
+        width, length, flat = 25.0, 4.5, np.ones((2500, 2500), np.float32)
+        points = microlensing.tracks(size, width, length, 300)
+        return lambda: microlensing.read_tracks(flat, width, points)
     if axis == "pixels along a map":
         field = microlensing.star_field(width=25.0)
         return lambda: microlensing.magnification_map(field, size)
@@ -35,12 +60,27 @@ def work_of(axis: str, size: int):
 
 def exponent(sizes, values) -> float:
     """Return b of values ~ sizes^b over the larger half of the sizes."""
-    half = len(sizes) // 2
+    half = len(sizes) // 2 if len(sizes) > 2 else 0
     return float(np.polyfit(np.log(sizes[half:]), np.log(values[half:]), 1)[0])
 
 
-def growth(settings) -> dict:
-    """Measure every size of every axis: {axis: {"sizes", "seconds", "exponent_seconds"}}."""
+def figure_of(found: dict):
+    """Draw seconds over size, a panel for each axis of {axis: {"sizes", "seconds", ...}}."""
+    figure = new_figure(7.2, 4.2)
+    panels = figure.subplots(2, 3).flat
+    for panel, (axis, entry) in zip(panels, found.items(), strict=True):
+        panel.loglog(entry["sizes"], entry["seconds"], "o-", color="0.2")
+        panel.axvline(entry["used"], color="0.6", ls=":")
+        panel.set(xlabel=axis, title=f"exponent {entry['exponent_seconds']:.2f}")
+    for k in (0, 3):
+        figure.axes[k].set_ylabel("seconds")
+    letter(figure.axes)
+    figure.suptitle("Seconds over the size of the work; dotted: the size that the exercises use")
+    return figure
+
+
+def measure(settings, device) -> dict:
+    """Measure every size of every axis, and draw them."""
     found = {}
     for axis, (small, large, used) in AXES.items():
         sizes = small if settings.smoke else large
@@ -50,32 +90,7 @@ def growth(settings) -> dict:
             seconds.append(statistics.median(times))
         found[axis] = {"sizes": sizes, "seconds": seconds, "used": used}
         found[axis]["exponent_seconds"] = exponent(sizes, seconds)
-    return found
-
-
-def run(command) -> str:
-    """Run Python with `command` in the project's folder; return what it prints."""
-    environment = {**os.environ, "PYTHONPATH": str(files.ROOT)}
-    done = subprocess.run([sys.executable, *map(str, command)], env=environment, cwd=files.ROOT,
-                          capture_output=True, text=True)  # fmt: skip
-    if done.returncode:
-        raise InputError(f"{' '.join(map(str, command))}: {done.stderr.strip()[-300:]}")
-    return done.stdout
-
-
-def measure(settings, device) -> dict:
-    """Measure growth and start."""
-    found = growth(settings)
+    results.save_figure(Path(settings.out_dir) / "benchmarks/growth.png", figure_of(found))
     rows = [row(axis, "its size", [entry["exponent_seconds"]], unit="exponent of seconds")
             for axis, entry in found.items()]  # fmt: skip
-    with tempfile.TemporaryDirectory() as out:
-        draws = {"ex_1c.py 2023": ["ex_1c.py", "2023", "--out-dir", out],
-                 "ex_2c.py --p 0.3": ["ex_2c.py", "--p", "0.3", "--out-dir", out]}  # fmt: skip
-        sides = {"bare": lambda: run(["-c", "import torch, matplotlib"])}
-        sides |= {name: lambda c=command: run(c) for name, command in draws.items()}
-        seconds = alternate(sides, settings.repeats)
-        for name in draws:
-            more = [a - b for a, b in zip(seconds[name], seconds["bare"], strict=True)]
-            rows.append(row(f"python {name}", "import torch, matplotlib", more, 1.0,
-                            at_least=False, unit="s more"))  # fmt: skip
-    return {"rows": rows, "growth": found, "seconds": seconds}
+    return {"rows": rows, "growth": found}

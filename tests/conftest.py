@@ -9,6 +9,7 @@ from pathlib import Path
 
 from common.digits import data as digit_data
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -26,8 +27,11 @@ def run_script(arguments, folder, timeout=300, **variables):
     environment = {k: v for k, v in os.environ.items() if k != "MNIST_ROOT"}
     cache = Path(tempfile.gettempdir()) / f"matplotlib-{os.getuid()}"  # else it may say so
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPLCONFIGDIR": str(cache)}
+    command = [*map(str, arguments)]
+    if hasattr(os, "fork") and not variables and not {"-O", "torch.distributed.run"} & {*command}:
+        return forked.run(command, str(folder), environment, timeout)
     environment |= variables
-    command = [sys.executable, *map(str, arguments)]
+    command = [sys.executable, *command]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout
     )

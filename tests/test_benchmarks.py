@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import ROOT, run_script
 
-NEEDS = {"chains": "torchebm"}
+NEEDS = {"chains": "torchebm", "energies": "torchebm"}
 
 
 def here(package):

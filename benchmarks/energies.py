@@ -1,0 +1,81 @@
+"""Exact KL(data || model) of exercise 3(a) after equal seconds, against torchebm's losses.
+
+The same network, batch, rates and averaging of weights for all, one thread, seeds 0-4.  torchebm's
+ContrastiveDivergence takes 20 Langevin steps of 0.01 from the data, or from its replay buffer; its
+option for a penalty on the energies stays as it comes.  (It has no parallel tempering since 0.8.)
+The number of updates is what fits into the seconds, as a short run of each side tells.
+"""
+
+import statistics
+import time
+
+import ex_3a
+from benchmarks.chains import EPS, energy_of, torchebm
+from benchmarks.timing import ratios, row
+from common import ebm, swiss_roll, training
+from common.swiss_roll import evaluation
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+CHAIN, SEEDS, BUDGET = 20, 5, 40.0  # Langevin steps an update; trainings; seconds of each
+OWN = ("cd", "replica", "nce")
+
+
+def train_peer(data, steps: int, persistent: bool, recipe: dict):
+    """Return the averaged network after `steps` updates with torchebm's loss."""
+    model = ebm.LogDensity()
+    peer = torchebm()
+    energy = energy_of(model, torch.device("cpu"))
+    sampler = peer.samplers.LangevinDynamics(energy, step_size=EPS, noise_scale=1.0)
+    loss_of = peer.losses.ContrastiveDivergence(energy, sampler, CHAIN, persistent=persistent)
+    optimizer = torch.optim.Adam(model.parameters(), recipe["rate"], fused=True)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe["average"]))
+    for step in range(steps):
+        share = training.warmup_cosine(step, steps, min(0.5, 200 / steps))
+        optimizer.param_groups[0]["lr"] = recipe["rate"] * (0.02 + 0.98 * share)
+        optimizer.zero_grad()
+        loss_of(data[torch.randint(len(data), (recipe["batch"],))])[0].backward()
+        optimizer.step()
+        average.update_parameters(model)
+    return average.module.eval()
+
+
+def measure(settings, device) -> dict:
+    """Train every side with every seed; compare the KL, seed by seed."""
+    budget, points = (0.2, 500) if settings.smoke else (BUDGET, 10**6)
+    data = swiss_roll.sample(points, 0.2, 1)
+    exact = evaluation.ExactKL(0.2)
+    recipe = ex_3a.RECIPES["cd"]
+
+    def own(method, seed, steps):
+        return ex_3a.fit(data, ex_3a.Settings(method=method, seed=seed, steps=steps))[0]
+
+    def peer(persistent, seed, steps):
+        torch.manual_seed(seed)
+        return train_peer(data, steps, persistent, recipe)
+
+    sides = {name: lambda *a, m=name: own(m, *a) for name in OWN}
+    sides |= {"torchebm CD": lambda *a: peer(False, *a), "torchebm PCD": lambda *a: peer(True, *a)}
+    found = {name: {"kl_nats": [], "seconds": [], "updates": []} for name in sides}
+    many = 5 if settings.smoke else 60
+    for seed in range(1 if settings.smoke else SEEDS):
+        for name, train in sides.items():
+            train(seed, many)
+            started = time.perf_counter()
+            train(seed, many)
+            steps = max(1, round(many * budget / (time.perf_counter() - started)))
+            started = time.perf_counter()
+            model = train(seed, steps)
+            found[name]["seconds"].append(time.perf_counter() - started)
+            found[name]["kl_nats"].append(exact(model)["kl_nats"])
+            found[name]["updates"].append(steps)
+            print(f"seed {seed}, {name}: KL {found[name]['kl_nats'][-1]:.4f} nats", flush=True)
+    best, rows = found["replica"]["kl_nats"], []
+    for name, side in found.items():
+        side |= {"mean": statistics.mean(side["kl_nats"])}
+        if name != "replica":
+            gain = ratios(side["kl_nats"], best)
+            work = (f"KL of replica after {budget:g} s", f"{name} after as long")
+            rows.append(row(*work, gain, 1.0, unit="x less"))
+    return {"rows": rows, "trained": found}
