@@ -68,6 +68,7 @@ bench: .venv/.bench-ready  ## run the comparisons behind the tables
 	$(BIN)/python -m benchmarks.seeds ex_2b
 	$(BIN)/python -m benchmarks.curves
 	$(BIN)/python -m benchmarks.judges
+	$(BIN)/python -m benchmarks.simulator
 	$(BIN)/python -m benchmarks.protocol
 
 help:  ## list the targets
