@@ -6,8 +6,9 @@ Generated and simulated curves of 25 source sizes, and generated ones of p = 0.0
 outside the trained range (crosses); once as curves (log10 magnification), once as log power spectra
 above a floor of photometric noise.  Order in the trained range: Spearman's rho between p and the
 map's first principal axis, and R^2 of log p predicted from 15 nearest neighbours in the map (5-fold
-cross-validation), each compared with shuffled p; "order_with_outside" in the .json counts the
-crosses, too.  Needs checkpoints/ex_2b.pt (shipped) and the light curves of
+cross-validation), each compared with shuffled p.  In the .json also R^2 of a curve's mean in place
+of log p ("level_r2"), of log p from one number a curve ("one_number_r2"), and the order with the
+crosses ("order_with_outside").  Needs checkpoints/ex_2b.pt (shipped) and the light curves of
 --data-dir (default data/, simulated when absent).  Takes about a minute, most of it UMAP's and
 t-SNE's.
 Expect for spectra of generated curves, UMAP: rho = 0.94, R^2 = 0.95 (simulated: 0.94, 0.94); for
@@ -85,25 +86,30 @@ def main(argv=None) -> dict:
     true = curve_data.by_size(*data_loader.dataloader(folder), settings.each, simulated)
     sets = {"generated": sample_by_size(model, {*true, *SMALL}, settings.each, settings.seed)}
     sets["simulated" if simulated else "true"] = true
-    features, log_p, inside = {}, {}, {}
+    features, log_p, inside, level, alone = {}, {}, {}, {}, {}
     for name, curves in sets.items():
         together = np.concatenate(list(curves.values()))
         p = np.repeat(list(curves), [len(c) for c in curves.values()])
         log_p[name], inside[name] = np.log10(p), (p >= least) & (p <= most)
-        features[name, "curves"] = curve_data.to_log(together)
+        features[name, "curves"] = logs = curve_data.to_log(together)
         features[name, "spectra"] = power_spectra(together)
+        level[name], roughness = logs.mean(1), np.log(np.diff(logs, axis=1).std(1) + 1e-9)
+        for what, x in (("mean", level[name]), ("roughness", roughness)):
+            line, part = np.column_stack([x, 0 * x]), inside[name]
+            alone[f"{name}, {what}"] = order(line[part], log_p[name][part], 1, 0)["knn_r2"]
     maps = projections(features, settings)
     rows, whole, answers = {}, {}, {}
     for (name, what), points in maps.items():
         method, kind = what.split(" of ")
         row, part, more = f"{method}, {name}, {kind}", inside[name], (settings.nulls, settings.seed)
         found = rows[row] = order(points[part], log_p[name][part], *more)
+        found["level_r2"] = order(points[part], level[name][part], 1, settings.seed)["knn_r2"]
         if not part.all():
             whole[row] = order(points, log_p[name], *more)
         answers[name, what] = f"ρ = {found['spearman_rho']:.2f}, R² = {found['knn_r2']:.2f}"
     metrics = {"order": rows, "order_with_outside": whole, "trained_p": content["trained_p"]}
     metrics |= {"source": simulation.source_of(folder), "settings": asdict(settings)}
-    metrics["hardware"] = hardware(device)
+    metrics |= {"one_number_r2": alone, "hardware": hardware(device)}
     metrics["curves"] = sum(map(len, true.values()))
     metrics["answer"] = title = answer(rows)
     drawn = figures.projections(maps, log_p, inside, answers, f"{title}\n{metrics['source']}")

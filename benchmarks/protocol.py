@@ -6,6 +6,7 @@ Everything under the protocol of ex_3b.py, but for the samplers:
 noise      the oracle for other noises sigma of the roll: sigma = 0.2 is a guess
 mixed      the true score within 3 sigma of the spiral and a model's outside, and the reverse:
            which of the two makes the difference between oracle and model
+pull       how strongly a field draws back to the spiral, at several distances from it
 sides      the oracle at the largest eps: on which side of x1 = 0 its chains end
 samplers   as many gradients, spent better, on the oracle and on two models
 About eight minutes on 2 cores.
@@ -22,6 +23,7 @@ from common.swiss_roll import evaluation, figures
 import torch
 
 NOISES = (0.1, 0.3, 0.5)
+BESIDE = (1, 3, 5, 10)  # distances from the spiral, in noises, at which the pull is measured
 FOLLOW = 100  # steps that sides are followed
 OUTSIDE = ("cd", "replica", "nce")  # models that are mixed with the truth
 EPS = 0.03  # step size of the better samplers on p itself; on p^beta it is EPS / beta
@@ -51,6 +53,28 @@ def mixed(near, far, noise: float):
         return torch.where(inside[:, None], near(x), far(x))
 
     return field
+
+
+def pull(field, noise: float) -> dict:
+    """Return {k: the pull of a field x (n, 2) -> (n, 2) at k noises beside the spiral}.
+
+    The part of the field that points to the spiral, over distance / noise^2, the pull of a Gaussian
+    ridge; median over both sides of 4000 places, where no other arm is nearer.
+    """
+    first, last = swiss_roll.FIRST, swiss_roll.LAST
+    t = torch.linspace(first, last, 4000).requires_grad_()
+    arm = swiss_roll.spiral(t)
+    along = torch.stack([torch.autograd.grad(x.sum(), t, retain_graph=True)[0] for x in arm.T], 1)
+    across = torch.stack([along[:, 1], -along[:, 0]], 1) / along.norm(dim=1, keepdim=True)
+    found = {}
+    for k in BESIDE:
+        shares = []
+        for off in (k * noise * across, -k * noise * across):
+            x = arm.detach() + off
+            near = (swiss_roll.nearest(x)[1] - k * noise).abs() < 0.25 * noise
+            shares.append(-(field(x) * off).sum(1)[near] / k**2)
+        found[str(k)] = torch.cat(shares).median().item()
+    return found
 
 
 def sides(settings, noise: float) -> dict:
@@ -102,6 +126,9 @@ def main(argv=None) -> dict:
     better, shown = better_samplers(settings, targets, truth)
     metrics = {"source": source, "samplers": {"floor": floor} | better}
     metrics["sides"] = sides(settings, noise)
+    fields = {name: models[name][min(settings.eps)].score for name in models if name != "short"}
+    fields["oracle"] = lambda x: swiss_roll.score(x, noise)
+    metrics["pull"] = {name: pull(field, noise) for name, field in fields.items()}
 
     rows = {}
     for name, eps in itertools.product([n for n in OUTSIDE if n in models], settings.eps):
