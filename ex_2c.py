@@ -28,12 +28,13 @@ from data_loader import read_labels
 
 import numpy as np
 
-SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0, 7.0)  # R_E, drawn and measured
+SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0, 7.0)  # R_E, measured
+DRAWN = (0.01, 0.1, 0.14, 0.3, 0.75, 5.0, 7.0)
 SWEPT = np.geomspace(0.01, 5, 24)  # R_E, the sizes that one noise is swept through
 DISTANCES = ("w1", "sf", "ks", "c2st")  # of common.light_curves.evaluation
 SHIPPED = files.ROOT / curve_model.NAME
 LITERAL = files.ROOT / "checkpoints/ex_2b_literal.pt"  # p(z) = N(0, I), no extras
-SHOWN = 3  # curves of each size in the figure
+SHOWN = 3  # noises that are swept through them
 TABLES, PICTURES = (".csv", ".npz"), (".png", ".pdf", ".svg")
 PANELS, MOST = 12, 10  # at most, of a picture; curves at most in one
 
@@ -148,10 +149,12 @@ def main(argv=None) -> dict:
     trained, source = content["trained_p"], f"data: {content['source']}; truth: simulated"
     metrics = {"source": source, "curves_each": n, "trained_p": trained, "seed": settings.seed}
     metrics["truth_ray_noise_rms"] = {f"{p:g}": e for p, e in reference.ray_noise(folder).items()}
-    curves = {"generated": generated[:, :SHOWN], **literal}
-    curves["simulated"] = np.stack([truth[p][0, :SHOWN] for p in SIZES])
+    sides = {"generated": generated, **literal, "simulated": [truth[p][0] for p in SIZES]}
+    curves = {
+        name: np.stack([side[SIZES.index(p)][:2] for p in DRAWN]) for name, side in sides.items()
+    }
     length = track_length(content["source"])
-    figure = figures.generated_and_true(SIZES, curves, (SWEPT, swept), trained, length, source)
+    figure = figures.generated_and_true(DRAWN, curves, (SWEPT, swept), trained, length, source)
     drawn = {"ex_2c": figure}
     if not settings.no_distances:
         rows = {}

@@ -20,7 +20,7 @@ def training(metrics, pairs):
     left.plot(steps, history["loss"], "k-", label="training, as it went")
     left.axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="held out, end")
     left.set(xlabel="training step", ylabel="−ELBO [nats per curve]")
-    right.plot(steps, history["kl"], "k-", label="KL(q(z|x,p) ‖ p(z|p))")
+    right.plot(steps, history["kl"], "k-", label="KL(q(z|x,y) ‖ p(z|y))")
     right.set(xlabel="training step", ylabel="[nats per curve]", ylim=(0, None))
     axes = rows[1].subplots(2, len(pairs), sharex=True, sharey="row", height_ratios=(1.6, 1))
     for (above, below), (p, (truth, rebuilt)) in zip(axes.T, pairs.items(), strict=True):
@@ -44,19 +44,15 @@ def generated_and_true(sizes, rows, swept, trained, length, source):
 
     sizes (m,) R_E; rows {name: (m, k, 300)}; swept: (sizes (s,), curves (s, 3, 300)), curve k from
     the same noise at each size; trained: sizes of the training sources; length: of a track, R_E, or
-    None.  The axes of a column are those of its first and last row.
+    None.  The axes of a column are alike.
     """
     figure = new_figure(6.5, 2.1 + 0.95 * len(rows), PRINT)
     above, below = figure.subfigures(2, 1, height_ratios=(1, 0.85 * len(rows)))
     _sweep(above, *swept, trained, length)
     axes = below.subplots(len(rows), len(sizes), sharex=True, sharey="col", squeeze=False)
-    first, *_, last = rows.values()
     for column, p in enumerate(sizes):
         for axis, curves in zip(axes[:, column], rows.values(), strict=True):
             _draw(axis, curves[column], length)
-        both = np.concatenate([first[column], last[column]])
-        room = 0.05 * np.ptp(both)
-        axes[0, column].set_ylim(both.min() - room, both.max() + room)
         axes[0, column].set_title(_title(p, trained))
     for axis, name, sign in zip(axes[:, 0], rows, "defg", strict=False):
         axis.set_ylabel(f"({sign}) {name}")
@@ -120,7 +116,7 @@ def _sweep(figure, sizes, curves, trained, length):
     bar = figure.colorbar(colour, ax=axes, format="%g", label="p [$R_E$]")
     bar.set_ticks([0.01, 0.1, 1, 5])
     ends = np.clip([low, high], min(sizes), max(sizes))
-    bar.ax.plot([-0.3, -0.3], ends, "k", lw=2.5, transform=bar.ax.get_yaxis_transform(),
+    bar.ax.plot([-0.9, -0.9], ends, "k", lw=2.5, transform=bar.ax.get_yaxis_transform(),
                 clip_on=False)  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def panels(samples, truth, title):
     """Draw samples {(column, row): (points (n, 2), caption)} over the truth (m, 2), axes alike."""
     columns, rows = (list(dict.fromkeys(key[k] for key in samples)) for k in (0, 1))
     size = min(1.2, 6.1 / len(columns))
-    figure = new_figure(size * len(columns) + 0.4, size * len(rows) + 0.9, PRINT)
+    figure = new_figure(size * len(columns) + 0.4, (size + 0.2) * len(rows) + 0.9, PRINT)
     axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     _label(axes)
     for (column, row), (points, caption) in samples.items():
@@ -80,10 +80,7 @@ def panels(samples, truth, title):
         axis.scatter(*np.asarray(points).T, s=0.8, color="k", lw=0)
         axis.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal")
         axis.set(xticks=(-10, 0, 10), yticks=(-10, 0, 10))
-        white = {"facecolor": "w", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
-        axis.text(0.03, 0.03, caption, transform=axis.transAxes, bbox=white)
-        if i == 0:
-            axis.set_title(column)
+        axis.set_title(caption if i else f"{column}\n{caption}")
         if j == 0:
             axis.set_ylabel(f"{row}\nx₂")
     for name, colour in ((f"{len(truth)} true points", "0.78"), ("samples", "k")):
