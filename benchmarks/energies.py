@@ -18,7 +18,7 @@ from common.swiss_roll import evaluation
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-CHAIN, SEEDS, BUDGET = 20, 5, 40.0  # Langevin steps an update; trainings; seconds of each
+CHAIN, SEEDS, BUDGET = 20, 5, 20.0  # Langevin steps an update; trainings; seconds of each
 OWN = ("cd", "replica", "nce")
 
 

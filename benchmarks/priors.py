@@ -6,7 +6,7 @@
 
 Codes z ~ q(z|x,y) of test digits, the aggregate q(z|y), are set beside draws of p(z|y), for the
 textbook's N(0, I) and for the learned mixture.  A decoder knows the z of the former and is given
-those of the latter.
+those of the latter.  The sheets decode one z under all ten labels.
 """
 
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def main(argv=None) -> dict:
             if label == settings.label:
                 points = [part[: settings.shown].numpy() for part in plane(posterior, prior)]
         metrics[content["settings"]["prior"]] = {"codes_against_prior_accuracy": told}
-        planes[f"{name}: told apart {np.mean(told):.0%}"] = points
+        planes[f"{name}\ntold apart: {np.mean(told):.0%}"] = points
         sheets[name] = same_z(model, torch.tensor([0, 2, 3, 4, 5, 6, 7, 9]))
     drawn = {"ex_1b_priors": figures.clouds(planes, settings.label)}
     drawn["ex_1b_style"] = figures.sheets(sheets)

@@ -246,4 +246,5 @@ ABSURD = [
 @pytest.mark.parametrize("change", ABSURD)
 def test_absurd_shapes_are_refused_before_memory_is_taken(change):
     with pytest.raises(InputError):
-        digit_model.build(**{"network": "patch", "prior": "mixture", **SMALL, **change})
+        right = {"network": "patch", "prior": "mixture", "covariance": "full", **SMALL}
+        digit_model.build(**right | change)

@@ -86,7 +86,7 @@ def measured():
     key = "test.distances.by_p.0.195695.c2st"
     yield "", f"is {literal[key]:.2f} at p = 0.20 instead of {own[key]:.2f}"
     key, table = "sample_quality.agreement", numbers("ex_1b_seeds")
-    pair = [table[k]["mean"][key] for k in ("patch_standard", "ex_1b")]
+    pair = [table[k]["mean"][key] for k in ("patch_standard", "patch_mixture")]
     yield "", f"as asked in {pair[0]:.1%} of cases instead of {pair[1]:.1%}"
     judged = numbers("ex_2b_judges")["by_p"]["0.195695"]["model"]
     yield "", f"{judged['network']:.3f} at p = 0.2"

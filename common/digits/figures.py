@@ -74,7 +74,7 @@ def sheet(images, title, row_labels=None):
 
 def sheets(pictures: dict):
     """Draw {title: images (rows, 10, 28, 28) in [0, 1]} beside each other, a column for each y."""
-    figure = new_figure(1.62 * len(pictures), 1.75, 3 * DPI)
+    figure = new_figure(1.46 * len(pictures), 1.75, 3 * DPI)
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axis, (title, images) in zip(axes, pictures.items(), strict=True):
         picture = np.concatenate([np.concatenate([*row], 1) for row in images])
@@ -87,7 +87,7 @@ def sheets(pictures: dict):
 
 def clouds(planes: dict, label: int):
     """Draw {title: (latents (n, 2), draws of the prior (n, 2))}, one panel each."""
-    figure = new_figure(1.62 * len(planes), 2.1, 3 * DPI)
+    figure = new_figure(1.46 * len(planes), 2.1, 3 * DPI)
     for axis, (title, pair) in zip(figure.subplots(1, len(planes)), planes.items(), strict=True):
         names = (f"z ~ q(z|x, y = {label}), test digits", f"z ~ p(z|y = {label})")
         for points, name, colour, mark in zip(

@@ -69,7 +69,7 @@ def _label(axes):
 def panels(samples, truth, title):
     """Draw samples {(column, row): (points (n, 2), caption)} over the truth (m, 2), axes alike."""
     columns, rows = (list(dict.fromkeys(key[k] for key in samples)) for k in (0, 1))
-    size = min(1.2, 6.1 / len(columns))
+    size = min(0.88, 6.1 / len(columns))
     figure = new_figure(size * len(columns) + 0.4, (size + 0.2) * len(rows) + 0.9, PRINT)
     axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     _label(axes)
