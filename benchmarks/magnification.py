@@ -1,8 +1,10 @@
 """A magnification map, ray by ray: the sum over all stars against `ray_shooting`.
 
 Plain: a regular grid of rays, each deflected by the sum over all stars and counted in the nearest
-pixel; it needs more rays for the same error, which is not counted here.  A whole map of that kind
-takes hours, so a grid of few rays is timed; both times are divided by their rays.
+pixel.  A whole map of that kind takes hours, so a grid of few rays is timed; both times are divided
+by their rays.  For the same error it needs more rays: on a field of 8 R_E, pixels of 0.02 R_E and a
+source of 0.1 R_E, errors were 0.48 % with 5 rays a pixel and 0.32 % with 10, of this project's map
+0.38 % with 5, that is, MORE times as many.
 Inverse polygon mapping: the one maintained package found, `microlensing`, is CUDA only, so there is
 no row for it.
 """
@@ -14,6 +16,7 @@ import numba
 import numpy as np
 import torch
 
+MORE = 1.5
 RAYS = 5.0  # a pixel, of this project's map
 
 
@@ -52,5 +55,8 @@ def measure(settings, device) -> dict:
     own = [s / (RAYS * pixels**2) for s in seconds["this project"]]
     plain = [s / side**2 for s in seconds["plain rays"]]
     work = f"a ray of a {width:g} R_E map, {len(field.stars):,} stars"
-    rows = [row(work, "direct sum over stars", ratios(plain, own), 100.0)]
+    times = ratios(plain, own)
+    rows = [row(work, "direct sum over stars", times)]
+    equal = [MORE * ratio for ratio in times]
+    rows.append(row("a map of equal error at p = 0.1", "direct sum over stars", equal, 250.0))
     return {"rows": rows, "seconds_a_ray": {"this project": own, "plain": plain}}

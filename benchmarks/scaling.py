@@ -12,7 +12,7 @@ from benchmarks.timing import alternate, row
 from common import ebm, langevin
 from common.digits.data import Digits
 from common.light_curves import microlensing
-from common.plots import letter, new_figure
+from common.plots import new_figure
 from common.runtime import results
 
 import numpy as np
@@ -66,15 +66,19 @@ def exponent(sizes, values) -> float:
 
 def figure_of(found: dict):
     """Draw seconds over size, a panel for each axis of {axis: {"sizes", "seconds", ...}}."""
+    from matplotlib.ticker import NullFormatter
+
     figure = new_figure(7.2, 4.2)
     panels = figure.subplots(2, 3).flat
     for panel, (axis, entry) in zip(panels, found.items(), strict=True):
         panel.loglog(entry["sizes"], entry["seconds"], "o-", color="0.2")
         panel.axvline(entry["used"], color="0.6", ls=":")
+        for side in (panel.xaxis, panel.yaxis):
+            side.set_minor_formatter(NullFormatter())
+        panel.margins(y=0.2)
         panel.set(xlabel=axis, title=f"exponent {entry['exponent_seconds']:.2f}")
     for k in (0, 3):
         figure.axes[k].set_ylabel("seconds")
-    letter(figure.axes)
     figure.suptitle("Seconds over the size of the work; dotted: the size that the exercises use")
     return figure
 
