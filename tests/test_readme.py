@@ -107,6 +107,11 @@ def measured():
     yield "ex_3b", f"sliced W2 {asked} for ε = 0.1, 0.01, 0.001"
     true = ", ".join(f"{roll[f'oracle, eps {e}']:.2f}" for e in eps)
     yield "ex_3b", f"reaches {true}, two true sets {roll['floor']:.2f}"
+    speed = json.loads((ROOT / "benchmarks/results.json").read_text())
+    said = (("chains", 0, "torchebm's Langevin steps"), ("likelihood", 0, "cheaper NLL"),
+            ("magnification", 1, "a direct sum"))  # fmt: skip
+    for name, row, words in said:
+        yield "", f"{speed[name]['rows'][row]['value']['median']:.3g} x {words}"
     for script, found in (("ex_1b", digits), ("ex_2b", curves)):
         yield script, f"{found['training_seconds']:.0f}"
 
