@@ -72,15 +72,16 @@ def measure(settings, device) -> dict:
         "usual loop": lambda: usual_epoch(model, loader, optimizer, device),
         "this project": lambda: ex_1b.fit(data, wanted, device),
     }
+    side = 64 if settings.smoke else SIDE
     for kind in ("float32", "bfloat16"):
-        matrix = torch.randn(SIDE, SIDE, device=device).to(getattr(torch, kind))
+        matrix = torch.randn(side, side, device=device).to(getattr(torch, kind))
         sides[kind] = lambda m=matrix: [m @ m for _ in range(TIMES)]
     seconds = alternate(sides, settings.repeats)
     count = len(data.train_images) // wanted.batch * operations(model, wanted.batch, device)
     own, work = seconds["this project"], "an epoch of ex_1b.py"
     rows, rates = [row(work, "usual loop", ratios(seconds["usual loop"], own))], {}
     for kind in ("float32", "bfloat16"):
-        rates[kind] = [2e-9 * TIMES * SIDE**3 / s for s in seconds[kind]]
+        rates[kind] = [2e-9 * TIMES * side**3 / s for s in seconds[kind]]
         share = [1e-9 * count / rate / s for rate, s in zip(rates[kind], own, strict=True)]
         rows.append(row(work, f"its operations as {kind} products", share, unit="of its time"))
     speed = ratios(rates["bfloat16"], rates["float32"])

@@ -29,7 +29,7 @@ class Settings(Common):
 
     textbook: str = option("", "checkpoint of a training with --prior standard")
     label: int = option(4, "class y that is drawn", minimum=0, maximum=9)
-    shown: int = option(400, "points of each kind in the figure", minimum=1)
+    shown: int = option(300, "points of each kind in the figure", minimum=1)
 
 
 @torch.no_grad()

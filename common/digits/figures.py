@@ -1,6 +1,6 @@
 """Figures of digits: arrays in, matplotlib figures out."""
 
-from common.plots import DPI, new_figure, print_size
+from common.plots import DPI, PRINT, new_figure, print_size
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def sheet(images, title, row_labels=None):
 
 def sheets(pictures: dict):
     """Draw {title: images (rows, 10, 28, 28) in [0, 1]} beside each other, a column for each y."""
-    figure = new_figure(1.46 * len(pictures), 1.75, 3 * DPI)
+    figure = new_figure(1.46 * len(pictures), 1.75, PRINT)
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axis, (title, images) in zip(axes, pictures.items(), strict=True):
         picture = np.concatenate([np.concatenate([*row], 1) for row in images])
@@ -87,17 +87,17 @@ def sheets(pictures: dict):
 
 def clouds(planes: dict, label: int):
     """Draw {title: (latents (n, 2), draws of the prior (n, 2))}, one panel each."""
-    figure = new_figure(1.46 * len(planes), 2.1, 3 * DPI)
+    figure = new_figure(1.46 * len(planes), 2.0, PRINT)
     for axis, (title, pair) in zip(figure.subplots(1, len(planes)), planes.items(), strict=True):
         names = (f"z ~ q(z|x, y = {label}), test digits", f"z ~ p(z|y = {label})")
         for points, name, colour, mark in zip(
             pair, names, ("#440154", "#e69f00"), "ox", strict=True
         ):
             axis.plot(*points.T, mark, color=colour, ms=1.5, mew=0.5, alpha=0.6, label=name)
-        axis.set(title=title, xlabel="direction of largest difference", xticks=[], yticks=[])
+        axis.set(title=title, xlabel="first direction", xticks=[], yticks=[])
     figure.axes[0].set_ylabel("second direction")
     marks = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*marks, loc="outside lower center", ncols=2, frameon=False, markerscale=2)
+    figure.legend(*marks, loc="outside lower center", frameon=False, markerscale=2)
     return print_size(figure)
 
 
