@@ -125,7 +125,8 @@ def main(argv=None) -> dict:
     if settings.validate:
         data, name = digit_data.hold_out(data), "checkpoints/ex_1b_validation.pt"
     key = resume_key(settings, source=data.source)
-    path = checkpoints.unclaimed(Path(settings.out_dir) / name, key, settings.force)
+    older = {"covariance": "diagonal"}  # of checkpoints from before it could be chosen
+    path = checkpoints.unclaimed(Path(settings.out_dir) / name, key, settings.force, older)
     state = resume.State(path, key, settings.resume, settings.force)
     model, history = fit(data, settings, device, state)
     if not distributed.is_main():

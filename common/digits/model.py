@@ -22,7 +22,9 @@ def architecture(settings) -> dict:
     return {name: getattr(settings, name) for name in ARCHITECTURE}
 
 
-def build(*, network, width, channels, latent, prior, components, covariance) -> cvae.CVAE:
+def build(
+    *, network, width, channels, latent, prior, components, covariance="diagonal"
+) -> cvae.CVAE:
     """Build the CVAE of digits: label as one-hot vector, Bernoulli pixels, prior p(z|y).
 
     network: "patch" (convolutions on 4 x 4 patches) or "dense"; width: units of the dense layers;

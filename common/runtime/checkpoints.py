@@ -23,17 +23,18 @@ def save(path: Path, content: dict) -> Path:
     return files.atomic_write(path, lambda temporary: torch.save(content, temporary))
 
 
-def unclaimed(path: Path, key: dict, force: bool) -> Path:
+def unclaimed(path: Path, key: dict, force: bool, older: dict | None = None) -> Path:
     """Return `path` if a training with the settings `key` may write its checkpoint there.
 
-    key: see `options.resume_key`, and "source", of the data.  Raises InputError when the file
+    key: see `options.resume_key`, and "source", of the data.  older: what a checkpoint that lacks a
+    setting was trained with.  Raises InputError when the file
     there was trained with other settings or on other data, unless `force` or both are --smoke.
     """
     if not force and Path(path).is_file():
-        was = {}
+        was = dict(older or {})
         with contextlib.suppress(Exception):  # damaged: nothing is lost
             content = torch.load(path, map_location="cpu", weights_only=True)
-            was = {k: content[k] for k in key if k in content} | content["settings"]
+            was |= {k: content[k] for k in key if k in content} | content["settings"]
         for name in [] if was.get("smoke") and key.get("smoke") else key:
             if name in was and was[name] != key[name]:
                 raise InputError(
