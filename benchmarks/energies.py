@@ -2,7 +2,7 @@
 
 The same network, batch, rates and averaging of weights for all, one thread, seeds 0-4.  torchebm's
 ContrastiveDivergence takes 20 Langevin steps of 0.01 from the data, or from its replay buffer; its
-option for a penalty on the energies stays as it comes.  (It has no parallel tempering since 0.8.)
+option for a penalty on the energies stays as it comes.  (Version 0.8.9 has no parallel tempering.)
 The number of updates is what fits into the seconds, as a short run of each side tells.
 """
 

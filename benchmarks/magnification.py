@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import torch
 
-MORE = 1.5
+MORE = 1.5  # rays that the plain way needs for the same error, over those of this project
 RAYS = 5.0  # a pixel, of this project's map
 
 
