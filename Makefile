@@ -35,7 +35,7 @@ explorer: .venv/.answers-ready  ## make explorer.html, the models in one web pag
 	$(BIN)/python -m explorer.build
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 train: .venv/.answers-ready  ## train every model anew, then answer
 	$(MAKE) -j2 trained

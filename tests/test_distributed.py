@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import ex_1b
 from common.runtime import distributed
 from common.runtime.errors import InputError
 
@@ -15,7 +16,7 @@ import torch
 from conftest import ROOT, run_script
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-LONG = ["--smoke", "--epochs", "24", "--threads", "1"]  # 360 steps
+LONG = ["--smoke", "--epochs", "12", "--threads", "1"]  # 180 steps
 
 
 def files(folder):
@@ -97,7 +98,7 @@ def test_a_process_that_dies_ends_the_run_and_one_process_resumes_it(alone, tmp_
     ours = [line for line in said.splitlines() if "ex_1b.py: error" in line]
     assert len(ours) == 1 and "--resume" in ours[0], said
     content = torch.load(tmp_path / "out/checkpoints/ex_1b.resume.pt", weights_only=True)
-    assert 0 < content["step"] < 360
+    assert 0 < content["step"] < 180
     arguments = [ROOT / "ex_1b.py", *LONG, "--out-dir", tmp_path / "out", "--resume"]
     done = run_script(arguments, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -106,10 +107,18 @@ def test_a_process_that_dies_ends_the_run_and_one_process_resumes_it(alone, tmp_
 
 
 def test_bad_input_is_said_once(tmp_path):
-    for arguments in (["--epochs", "0"], ["--batch", "101"]):
-        done = run_script([*TORCHRUN, ROOT / "ex_1b.py", "--smoke", *arguments], tmp_path)
-        lines = [line for line in done.stderr.splitlines() if "ex_1b.py: error" in line]
-        assert done.returncode != 0 and len(lines) == 1, done.stderr
+    done = run_script([*TORCHRUN, ROOT / "ex_1b.py", "--smoke", "--batch", "101"], tmp_path)
+    lines = [line for line in done.stderr.splitlines() if "ex_1b.py: error" in line]
+    assert done.returncode != 0 and len(lines) == 1, done.stderr
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_bad_flags_are_said_by_the_first_process(rank, monkeypatch, capsys):
+    for name, value in (("WORLD_SIZE", 2), ("RANK", rank), ("LOCAL_RANK", rank)):
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(SystemExit) as end:
+        ex_1b.main(["--epochs", "0"])
+    assert end.value.code == 2 and capsys.readouterr().err.count("error: ") == (rank == 0)
 
 
 def test_shares_of_a_batch_are_its_rows_in_order(monkeypatch):

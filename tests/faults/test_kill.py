@@ -1,7 +1,8 @@
 """SIGKILL at random moments: whole files, the same end, no temporary files left.
 
 A process imports the scripts once and forks for every run, so that kills hit work, not imports.
-States of unfinished training are written every fifth step instead of every 20 seconds.
+States of unfinished training are written every fifth step instead of every 20 seconds, and no
+classifiers are trained to measure what comes out.
 """
 
 import importlib
@@ -14,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from common.runtime import checkpoints
+from common import distances
+from common.runtime import checkpoints, resume
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ SMALL = ["--smoke", "--threads", "1"]
 SMOKE = [*SMALL, "--out-dir", "."]
 FEW = ["--discs", "3", "--curves", "20", "--pixels", "200", "--data-dir", "data"]
 RUNS = {  # module, arguments, the file whose bytes or weights must be those of an unkilled run
-    "ex_1b": (["ex_1b", *SMOKE], "checkpoints/ex_1b.pt"),
+    "ex_1b": (["ex_1b", *SMOKE, "--nll-digits", "10"], "checkpoints/ex_1b.pt"),
     "simulation": (["common.light_curves.__main__", *SMALL, *FEW], "data/labels.dat"),
     "ex_2b": (["ex_2b", *SMOKE, "--data-dir", "../curves"], "checkpoints/ex_2b.pt"),
     "ex_3a": (["ex_3a", *SMOKE, "--method", "replica"], "checkpoints/ex_3a_replica.pt"),
@@ -47,9 +49,8 @@ def start(arguments, folder: Path) -> int:
         log = os.open(folder.parent / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        from common.runtime import resume
-
         resume.State.due = lambda state: state.step % 5 == 0
+        distances.two_sample_accuracy = lambda *_, **__: 0.5
         importlib.import_module(arguments[0]).main(arguments[1:])
         status = 0
     except BaseException as error:
