@@ -33,20 +33,15 @@ def floor_of(name: str):
 
 def imported(path):
     """Yield the dotted names of the project's modules that the module at `path` imports."""
-    known = set(modules())
+    known = {name.removesuffix(".__init__") for name in modules()}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in OURS)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            if node.module.split(".")[0] in OURS:
-                for alias in node.names:
-                    whole = f"{node.module}.{alias.name}"
-                    package = f"{whole}.__init__" in known
-                    yield whole if whole in known or package else node.module
-
-
-OURS = {name.split(".")[0] for name in modules()}
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert getattr(node, "level", 0) == 0, f"{path}: relative import"
+            before = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            for name in (before + alias.name for alias in node.names):
+                while name and name not in known:
+                    name = name.rpartition(".")[0]
+                yield from [name] if name else []
 
 
 def broken(name: str, target: str) -> bool:

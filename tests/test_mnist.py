@@ -40,19 +40,16 @@ def test_settings_are_chosen_on_the_last_training_digits(bundled, tmp_path):
     assert row["test"]["images"] == 250 and row["train"]["images"] == 1250
 
 
-def test_files_are_read_as_they_are(small_mnist):
-    data = digit_data.load(str(small_mnist))
-    assert data.source == f"own digits in {small_mnist}"
-    raw = (small_mnist / "MNIST/raw/t10k-images-idx3-ubyte").read_bytes()
-    assert data.test_images.numpy().tobytes() == raw[16:]
-    assert len(data.train_images) == 40 and len(data.test_labels) == 20
-
-
-def test_the_variable_names_the_folder_and_the_flag_wins(small_mnist, monkeypatch, capsys):
+def test_files_are_read_as_they_are_where_the_flag_or_the_variable_says(
+    small_mnist, monkeypatch, capsys
+):
     monkeypatch.setenv("MNIST_ROOT", str(small_mnist))
     assert len(digit_data.load().train_images) == 40
     monkeypatch.setenv("MNIST_ROOT", str(small_mnist / "nothing"))
-    assert len(digit_data.load(str(small_mnist)).train_images) == 40 and not capsys.readouterr().err
+    data = digit_data.load(str(small_mnist))
+    assert data.source == f"own digits in {small_mnist}" and not capsys.readouterr().err
+    raw = (small_mnist / "MNIST/raw/t10k-images-idx3-ubyte").read_bytes()
+    assert data.test_images.numpy().tobytes() == raw[16:] and len(data.test_labels) == 20
     data, warning = digit_data.load(limit=100), capsys.readouterr().err  # without files: others
     assert warning.startswith("warning: ") and warning.count("\n") == 1
     assert data.source == f"{digit_data.BUNDLED}, first 100" and len(data.train_images) == 100

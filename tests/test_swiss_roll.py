@@ -26,13 +26,6 @@ def test_the_density_integrates_to_one_and_is_exact_also_at_the_ends(noise):
     torch.testing.assert_close(swiss_roll.log_density(x, noise), exact, atol=1e-4, rtol=1e-7)
 
 
-def test_the_score_is_the_gradient_of_the_log_density():
-    x = (5 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))).double()
-    x.requires_grad_()
-    (gradient,) = torch.autograd.grad(swiss_roll.log_density(x).sum(), x)
-    torch.testing.assert_close(swiss_roll.score(x.detach()), gradient)
-
-
 def test_entropy_by_quadrature_is_that_by_monte_carlo():
     values = -swiss_roll.log_density(swiss_roll.sample(20_000, 0.2, 1).double(), 0.2)
     error = values.std().item() / math.sqrt(len(values))
@@ -122,7 +115,7 @@ def test_an_exchange_leaves_every_level_as_it_is():
         langevin.replica_exchange(x, target, (1.0, 0.5, 0.1), scale, 0.3, 1)
 
 
-def test_the_energy_gradient_written_out_is_that_of_autograd():
+def test_gradients_and_scores_are_those_of_autograd():
     torch.manual_seed(0)
     model, x = ebm.LogDensity(), (8 * torch.randn(100, 2)).requires_grad_()
     value = model(x)
@@ -131,6 +124,9 @@ def test_the_energy_gradient_written_out_is_that_of_autograd():
     torch.testing.assert_close(found, value.detach())
     torch.testing.assert_close(slope, gradient)
     torch.testing.assert_close(model.score(x.detach()), gradient)
+    x = x.detach().double().requires_grad_()
+    (gradient,) = torch.autograd.grad(swiss_roll.log_density(x).sum(), x)
+    torch.testing.assert_close(swiss_roll.score(x.detach()), gradient)
 
 
 def test_the_normaliser_of_a_gaussian_is_the_known_one():

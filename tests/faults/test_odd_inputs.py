@@ -109,7 +109,11 @@ def test_p_beyond_the_trained_range_warns_on_the_command_line_and_in_python(tmp_
     done = run_script([ROOT / "ex_2c.py", "--p", "0.3", "9", "--n", "1"], tmp_path)
     assert done.returncode == 0 and "\nwarning: p = 9 R_E: not to be trusted" in done.stderr
     with pytest.warns(UserWarning, match="not to be trusted"):
-        ex_2c.generate([90.0], 1)
+        curves = ex_2c.generate([1e-6, 90.0, 100], 50, seed=0)
+    assert np.isfinite(curves).all() and curves.min() >= 0
+    for p in (9e-7, 110):
+        with pytest.raises(ValueError, match="give source sizes"):
+            ex_2c.generate([p], 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ex_2c.generate([0.1, 5.62], 1)
