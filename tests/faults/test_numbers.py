@@ -16,6 +16,10 @@ from conftest import ROOT
 from test_training import fit
 
 
+def infinite(loss):
+    return loss * torch.inf
+
+
 def spoiled(loss):
     """Leave the loss as it is, and make its gradient NaN."""
     loss.register_hook(lambda gradient: gradient * torch.nan)
@@ -23,8 +27,7 @@ def spoiled(loss):
 
 
 @pytest.mark.parametrize(
-    ("act", "terms"),
-    [(lambda loss: loss * torch.inf, "loss = inf, kl = 0.5"), (spoiled, "weights weight = nan")],
+    ("act", "terms"), [(infinite, "loss = inf, kl = 0.5"), (spoiled, "weights weight = nan")]
 )
 def test_what_is_not_finite_stops_with_step_terms_and_the_last_good_state(tmp_path, act, terms):
     path = tmp_path / "a.pt"
@@ -33,7 +36,7 @@ def test_what_is_not_finite_stops_with_step_terms_and_the_last_good_state(tmp_pa
     kept = torch.load(tmp_path / "a.resume.pt", weights_only=True)
     assert kept["step"] == 3 and all(v.isfinite().all() for v in kept["weights"].values())
     with pytest.raises(InputError, match=r"step 0: .* no state was saved before it"):
-        fit(path, 9, at=0, act=act, every_seconds=1e9)  # that of another run is not its own
+        fit(path, 9, at=0, act=infinite, every_seconds=1e9)  # that of another run is not its own
 
 
 STATES = [
