@@ -66,14 +66,6 @@ def test_a_full_covariance_is_the_density_of_what_it_draws():
     torch.testing.assert_close(torch.cov(z.T), q.covariance_matrix[0], atol=0.1, rtol=0.05)
 
 
-def random_mixture(components=5, latent=3):
-    torch.manual_seed(2)
-    prior = priors.ClassMixturePrior(10, latent, components)
-    for parameter in prior.parameters():
-        torch.nn.init.normal_(parameter)
-    return prior
-
-
 def reference(prior, y):
     parts = normal(prior.means[y], (0.5 * prior.logvars[y]).exp())
     return law.MixtureSameFamily(law.Categorical(logits=prior.logits[y]), parts)
@@ -81,7 +73,10 @@ def reference(prior, y):
 
 @pytest.mark.parametrize("components", [1, 5])
 def test_a_mixture_has_its_density_and_its_samples_its_mean_and_variance(components):
-    prior, n = random_mixture(components), 40_000
+    torch.manual_seed(2)
+    prior, n = priors.ClassMixturePrior(10, 3, components), 40_000
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter)
     y, z = torch.randint(0, 10, (200,)), 3 * torch.randn(200, 3)
     expected = reference(prior, y).log_prob(z)
     torch.testing.assert_close(prior.log_prob(z, y), expected, atol=1e-3, rtol=1e-4)

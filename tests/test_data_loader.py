@@ -12,28 +12,21 @@ import pytest
 from conftest import HEADER, random_curves
 
 
-def test_every_digit_comes_back(folder):
-    x, y = data_loader.dataloader(folder)
-    assert list(x) == list(y) == ["12345_05", "12345_25"]
-    np.testing.assert_array_equal(x["12345_05"], random_curves())
-    np.testing.assert_array_equal(x["12345_25"], random_curves(1))
-    np.testing.assert_array_equal(y["12345_05"], [[0.4, 0.4, 0, 0.195695]] * 3)
-    assert x["12345_05"].dtype == y["12345_05"].dtype == np.float64
-
-
-def test_a_lone_carriage_return_ends_a_line(folder):
-    for path in (folder / "labels.dat", folder / "12345/05.dat"):
-        path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
-    x, y = data_loader.dataloader(folder)
-    np.testing.assert_array_equal(x["12345_05"], random_curves())
-    assert list(y) == ["12345_05", "12345_25"]
-
-
-def test_columns_are_found_by_name_and_white_space_is_free(folder):
+def test_every_digit_comes_back_and_line_ends_columns_and_white_space_are_free(folder):
+    file, labels = folder / "12345/05.dat", folder / "labels.dat"
+    plain = file.read_bytes()
+    for end in (b"\n", b"\r"):  # a lone carriage return ends a line
+        for path in (file, labels):
+            path.write_bytes(path.read_bytes().replace(b"\n", end))
+        x, y = data_loader.dataloader(folder)
+        assert list(x) == list(y) == ["12345_05", "12345_25"]
+        np.testing.assert_array_equal(x["12345_05"], random_curves())
+        np.testing.assert_array_equal(x["12345_25"], random_curves(1))
+        np.testing.assert_array_equal(y["12345_05"], [[0.4, 0.4, 0, 0.195695]] * 3)
+        assert x["12345_05"].dtype == y["12345_05"].dtype == np.float64
     text = "\ufeff\r\np\tdisc_id note s g k map_id\r\n\r\n0.195695\t5 x 0 0.3 0.4 12345\r\n\r\n"
-    (folder / "labels.dat").write_bytes(text.encode())
-    file = folder / "12345/05.dat"
-    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    labels.write_bytes(text.encode())
+    file.write_bytes(b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n\r\n"))
     x, y = data_loader.dataloader(str(folder))
     np.testing.assert_array_equal(x["12345_05"], random_curves())
     np.testing.assert_array_equal(y["12345_05"][0], [0.4, 0.3, 0, 0.195695])

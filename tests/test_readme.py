@@ -42,17 +42,13 @@ def test_links_resolve_to_files():
         assert (ROOT / target).is_file(), target
 
 
-def spread(values, digits, unit=""):
-    """Return "mean ± sample deviation" of `values` as README prints it."""
-    mean, std = statistics.mean(values), statistics.stdev(values)
-    return f"{mean:.{digits}{unit or 'f'}} ± {std:.{digits}{unit or 'f'}}"
-
-
-def seeds(name, key, digits, unit="", variant=""):
-    """Return the same of seeds 0-4, as `benchmarks.seeds` wrote it."""
+def seeds(name, key, digits, unit="f", variant=""):
+    """Return "mean ± sample deviation" over seeds 0-4 as README prints it."""
     runs = numbers(f"{name}_seeds")[variant or name]["seeds"]
     assert [*runs] == [*"01234"]
-    return spread([run[key] for run in runs.values()], digits, unit)
+    values = [run[key] for run in runs.values()]
+    found = statistics.mean(values), statistics.stdev(values)
+    return " ± ".join(f"{value:.{digits}{unit}}" for value in found)
 
 
 def measured():

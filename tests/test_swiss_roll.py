@@ -68,23 +68,18 @@ def test_langevin_has_the_variance_of_its_discretisation_and_metropolis_the_exac
     assert x.var().item() == pytest.approx(1, abs=5 * math.sqrt(2 / n)) and 0.5 < accepted < 1
 
 
-def mixture(d: int, weight: float, apart: float):
-    """Return log p and gradient of weight N(c, I) + (1 - weight) N(-c, I), c = (apart, 0, ...)."""
-    centres = apart * torch.eye(d, dtype=torch.float64)[:1] * torch.tensor([[1.0], [-1.0]])
-    share = torch.tensor([weight, 1 - weight]).double().log()
-
-    def target(x):
-        terms = share - ((x[:, None] - centres) ** 2).sum(2) / 2
-        return terms.logsumexp(1), terms.softmax(1) @ centres - x
-
-    return target
-
-
 @pytest.mark.parametrize(("d", "betas"), [(2, (1, 0.3, 0)), (10, (1, 0.6, 0.35, 0.18, 0.07, 0))])
 def test_replica_exchange_finds_the_weights_of_two_distant_modes(d, betas):
     """All begin in the lighter mode, of weight 0.2, eight deviations apart: right to 2 %."""
     torch.manual_seed(0)
-    target = mixture(d, 0.2, 4.0)
+    centres = 4 * torch.eye(d, dtype=torch.float64)[:1] * torch.tensor([[1.0], [-1.0]])
+
+    def target(x):
+        """Return log p and its gradient of 0.2 N(c, I) + 0.8 N(-c, I), c = (4, 0, ...)."""
+        shares = torch.tensor([0.2, 0.8]).double().log()
+        terms = shares - ((x[:, None] - centres) ** 2).sum(2) / 2
+        return terms.logsumexp(1), terms.softmax(1) @ centres - x
+
     x = torch.randn(len(betas), 1500, d, dtype=torch.float64)
     x[..., 0] += 4
     sizes, found = [0.3 / max(beta, 0.1) for beta in betas[:-1]], []
@@ -96,8 +91,7 @@ def test_replica_exchange_finds_the_weights_of_two_distant_modes(d, betas):
     variance = torch.tensor([1 + 16 * 4 * 0.2 * 0.8, *[1.0] * (d - 1)]).double()
     torch.testing.assert_close(x.var(0), variance, rtol=0.08, atol=0)
     assert x[:, 1:].mean(0).abs().max() < 0.05 and (rates > 0.1).all()
-    start = torch.eye(d, dtype=torch.float64)[0].mul(4).expand(1000, d)
-    plain, _ = langevin.mala(start, target, 0.3, 100)
+    plain, _ = langevin.mala(centres[0].expand(1000, d), target, 0.3, 100)
     assert (plain[:, 0] > 0).double().mean() > 0.9  # without exchange chains stay where they are
 
 
