@@ -57,6 +57,7 @@ def typed(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
         monkeypatch.setattr(sys.stderr, "reconfigure", lambda **_: None, raising=False)
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        threads = torch.get_num_threads()
         module = "common.light_curves.__main__" if name == "simulate" else name
         try:
             status = script.run(importlib.import_module(module).main)
@@ -64,6 +65,7 @@ def typed(tmp_path, monkeypatch, capsys):
             status = end.code
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        torch.set_num_threads(threads)
         return status or 0, *capsys.readouterr()
 
     return run

@@ -114,7 +114,7 @@ def whole(shown):
 ASCII = str.maketrans({"−": "-", "±": "+-", "≤": "<=", "ε": "eps", "²": "^2"})
 
 
-@pytest.mark.parametrize(("script", "shown"), measured())
+@pytest.mark.parametrize(("script", "shown"), [*measured()])
 def test_numbers_of_readme_and_docstrings_are_those_that_were_measured(script, shown):
     assert re.search(whole(shown), " ".join(README.split())), shown
     if script:
