@@ -1,6 +1,9 @@
 """Shared by the tests: the project's root, running a script as a user would, small data."""
 
+import importlib
+import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -8,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from common.digits import data as digit_data
+from common.runtime import script
 
 import forked
 import numpy as np
@@ -35,6 +39,55 @@ def run_script(arguments, folder, timeout=300, **variables):
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout
     )
+
+
+def numbers(name):
+    """Return the numbers of the shipped figures/NAME.json."""
+    return json.loads((ROOT / f"figures/{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    """Run a command line in `tmp_path`, in this process; return (status, output, error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MNIST_ROOT", raising=False)
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
+        monkeypatch.setattr(sys.stderr, "reconfigure", lambda **_: None, raising=False)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        threads = torch.get_num_threads()
+        module = "common.light_curves.__main__" if name == "simulate" else name
+        try:
+            status = script.run(importlib.import_module(module).main)
+        except SystemExit as end:
+            status = end.code
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        torch.set_num_threads(threads)
+        return status or 0, *capsys.readouterr()
+
+    return run
+
+
+HEADER = "map_id disc_id k g s p\n"
+
+
+def random_curves(seed=0):
+    return np.random.default_rng(seed).lognormal(size=(3, 300))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two files of three curves, as the assignment lays them out."""
+    (tmp_path / "12345").mkdir()
+    for seed, disc in enumerate(("05", "25")):
+        rows = [",".join(map(repr, row)) for row in random_curves(seed).tolist()]
+        (tmp_path / f"12345/{disc}.dat").write_text("\n".join(rows) + "\n")
+    rows = "12345 5 0.4 0.4 0 0.195695\n12345 25 0.4 0.4 0 5.62\n"
+    (tmp_path / "labels.dat").write_text(HEADER + rows)
+    return tmp_path
 
 
 def write_idx(folder, images, labels, part="train"):

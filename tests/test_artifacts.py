@@ -5,7 +5,6 @@ import os
 from dataclasses import dataclass
 
 from common import distances
-from common.digits import data as digit_data
 from common.runtime import checkpoints, files, results
 from common.runtime.device import available_cores, pick_device
 from common.runtime.errors import InputError
@@ -13,19 +12,6 @@ from common.runtime.options import Common, option, parse
 
 import pytest
 import torch
-
-
-def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-
-    def half(temporary):
-        temporary.write_text("ne")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(InputError, match="No space left"):
-        files.atomic_write(path, half)
-    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
@@ -46,12 +32,21 @@ def test_json_is_sorted_rounded_and_never_nan(tmp_path):
     assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-def test_checkpoints_come_back_and_know_their_exercise(tmp_path):
-    path = checkpoints.save(tmp_path / "a.pt", {"exercise": "x", "weights": torch.ones(2)})
-    content = checkpoints.load(path, "x", "python x.py")
-    assert torch.equal(content["weights"], torch.ones(2)) and content["torch"]
+def test_checkpoints_come_back_rounded_alike_and_know_their_exercise(tmp_path):
+    """Half precision on disk, float32 in memory, and the same values in both."""
+    model, other = torch.nn.Linear(3, 4), torch.nn.Linear(3, 4)
+    checkpoints.round_to_fp16(model)
+    content = {"exercise": "x", "weights": checkpoints.to_fp16(model.state_dict())}
+    path = checkpoints.save(tmp_path / "x.pt", content)
+    found = checkpoints.load(path, "x", "python x.py")
+    checkpoints.restore(other, found, path, "y")
+    assert found["torch"] and other.weight.dtype == torch.float32
+    assert torch.equal(other.weight, model.weight)
     with pytest.raises(InputError, match="is a checkpoint of x, not of y"):
         checkpoints.load(path, "y", "python y.py")
+    torch.nn.init.constant_(model.weight, 1e6)
+    with pytest.raises(InputError, match="weight"):
+        checkpoints.round_to_fp16(model)
 
 
 @dataclass(frozen=True)
@@ -61,13 +56,10 @@ class Settings(Common):
     fast: bool = option(False, "be fast")
 
 
-def test_flags_follow_the_fields():
+def test_flags_follow_the_fields_and_smoke_changes_what_is_not_given():
     assert parse(Settings, "", []) == Settings()
     settings = parse(Settings, "", ["--rate", "0.25", "--kind", "b", "--fast", "--seed", "3"])
     assert settings == Settings(rate=0.25, kind="b", fast=True, seed=3)
-
-
-def test_smoke_changes_what_is_not_given():
     assert parse(Settings, "", ["--smoke"]) == Settings(smoke=True, rate=0.1, out_dir="smoke")
     assert parse(Settings, "", ["--smoke", "--rate", "0.7", "--out-dir", "x"]).rate == 0.7
 
@@ -97,31 +89,7 @@ def test_frechet_distance_of_gaussians():
     assert abs(distances.frechet_distance(a, b) - (8 * 0.25 + 8)) < 0.3
 
 
-def test_shift_moves_every_image_by_at_most_two_pixels():
-    torch.manual_seed(0)
-    images = torch.zeros(500, 28, 28)
-    images[:, 10, 12] = 1
-    at = digit_data.shift(images, most=2).nonzero()
-    assert len(at) == 500 and at[:, 1].unique().tolist() == [8, 9, 10, 11, 12]
-    assert at[:, 2].unique().tolist() == [10, 11, 12, 13, 14]
-
-
 def test_a_long_name_and_one_with_stars_can_be_written(tmp_path):
     for name in ("x" * 250 + ".txt", "**[a].txt"):
         path = files.atomic_write(tmp_path / name, lambda temporary: temporary.write_text("x"))
         assert path.read_text() == "x"
-
-
-def test_weights_are_rounded_to_what_the_checkpoint_keeps(tmp_path):
-    """Half precision on disk, float32 in memory, and the same values in both."""
-    model = torch.nn.Linear(3, 4)
-    checkpoints.round_to_fp16(model)
-    content = {"exercise": "x", "weights": checkpoints.to_fp16(model.state_dict())}
-    path = checkpoints.save(tmp_path / "x.pt", content)
-    other = torch.nn.Linear(3, 4)
-    checkpoints.restore(other, checkpoints.load(path, "x", "y"), path, "y")
-    assert other.weight.dtype == torch.float32 and torch.equal(other.weight, model.weight)
-    with torch.no_grad():
-        model.weight[0, 0] = 1e6
-    with pytest.raises(InputError, match="weight"):
-        checkpoints.round_to_fp16(model)

@@ -9,12 +9,13 @@ import ex_3a
 import ex_3b
 from common import ebm, swiss_roll
 from common.runtime.errors import InputError
+from common.swiss_roll import data as roll_data
 from common.swiss_roll import evaluation as roll_evaluation
 from common.swiss_roll import negatives
 
 import pytest
 import torch
-from conftest import ROOT, run_script
+from conftest import ROOT, numbers
 
 NAMES = ["cd", "mala", "replica", "nce", "pcd", "short_0.1", "short_0.01", "short_0.001"]
 MOST = {"cd": 0.03, "mala": 0.03, "replica": 0.006}  # nats; of seed 0, whose luck is not chosen
@@ -27,7 +28,7 @@ def shipped(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_shipped_models_have_the_z_and_the_divergence_of_their_json(name):
     """Evaluated, not read: refined once more, with no mass left out."""
-    model, metrics = shipped(name), json.loads((ROOT / f"figures/ex_3a_{name}.json").read_text())
+    model, metrics = shipped(name), numbers(f"ex_3a_{name}")
     found = roll_evaluation.ExactKL(0.2)(model)
     assert found["log_z"] == pytest.approx(metrics["log_z"], abs=1e-3)
     assert found["kl_nats"] == pytest.approx(metrics["kl_nats"], abs=1e-3)
@@ -52,14 +53,13 @@ def test_f_falls_along_every_ray_outside_the_data(name):
 
 @pytest.mark.parametrize(("eps", "most"), [(0.1, 0.2), (0.01, 0.18), (0.001, 0.25)])
 def test_the_shipped_short_run_models_fill_the_roll(eps, most):
-    """Sampled by the protocol: the sliced W2 over that of the oracle, 8 sampling seeds."""
-    seeds = range(8)
-    score = shipped(f"short_{eps:g}").score
-    truth = [swiss_roll.sample(1000, 0.2, 1000 + 2 * seed) for seed in seeds]
-    runs = [ex_3b.protocol(score, eps, ex_3b.Settings(), seed) for seed in seeds]
+    """Sampled by the protocol: the sliced W2 over that of the oracle, and that of the JSON."""
+    settings, score = ex_3b.Settings(), shipped(f"short_{eps:g}").score
+    truth = roll_evaluation.true_sets(settings, 0.2)[::2]
+    runs = [ex_3b.protocol(score, eps, settings, seed) for seed in range(settings.repeats)]
     found = [roll_evaluation.measure(*pair) for pair in zip(runs, truth, strict=True)]
-    table = json.loads((ROOT / "figures/ex_3b.json").read_text())["table"]
-    sw2 = roll_evaluation.summary(found)["sw2"]["mean"]
+    table, sw2 = numbers("ex_3b")["table"], roll_evaluation.summary(found)["sw2"]["mean"]
+    assert sw2 == pytest.approx(table[f"short, eps {eps:g}"]["sw2"]["mean"], abs=0.05)
     assert sw2 <= most * table[f"oracle, eps {eps:g}"]["sw2"]["mean"]
     assert all(row["diverged"] == 0 for row in found)
 
@@ -88,11 +88,18 @@ def test_a_resumed_training_is_the_uninterrupted_one(method, tmp_path, monkeypat
     assert one["history"] == other["history"] and len(one["history"]["kl_nats"]) == 3
 
 
-def test_models_of_different_data_are_not_compared(tmp_path):
-    for more in ("", "--method nce --noise 0.3"):
-        ex_3a.main(["--smoke", "--out-dir", str(tmp_path), *more.split()])
+def test_models_of_different_data_and_foreign_checkpoints_are_refused(tmp_path):
+    one, other = (roll_data.load("", noise, 100, 0)[2] for noise in (0.2, 0.3))
+    assert one != other
+    for name, source in (("cd", one), ("nce", other)):
+        content = torch.load(ROOT / f"checkpoints/ex_3a_{name}.pt", weights_only=True)
+        torch.save(content | {"source": source}, tmp_path / f"ex_3a_{name}.pt")
     with pytest.raises(InputError, match="different data"):
-        ex_3b.main(["--smoke", "--model", str(tmp_path / "checkpoints")])
+        ex_3b.main(["--smoke", "--model", str(tmp_path)])
+    foreign = (ROOT / "checkpoints/judge.pt").read_bytes()
+    (tmp_path / "ex_3a_cd.pt").write_bytes(foreign)
+    with pytest.raises(InputError, match=r"python ex_3a\.py"):
+        ex_3b.main(["--smoke", "--model", str(tmp_path)])
 
 
 def test_a_chain_is_the_same_however_many_there_are():
@@ -103,13 +110,8 @@ def test_a_chain_is_the_same_however_many_there_are():
     assert not torch.equal(ex_3b.protocol(swiss_roll.score, 0.01, settings, 2), many)
 
 
-def test_a_bad_csv_and_a_foreign_checkpoint_are_refused(tmp_path):
+def test_a_bad_csv_in_data_is_refused(typed, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/swiss_roll_2d.csv").write_text("1,2\nthree,4\n")
-    done = run_script([ROOT / "ex_3a.py", "--smoke"], tmp_path)
-    assert done.returncode == 2 and "line 2" in done.stderr, done.stderr
-    (tmp_path / "checkpoints").mkdir()
-    foreign = (ROOT / "checkpoints/judge.pt").read_bytes()
-    (tmp_path / "checkpoints/ex_3a_cd.pt").write_bytes(foreign)
-    done = run_script([ROOT / "ex_3b.py", "--smoke", "--model", "checkpoints"], tmp_path)
-    assert done.returncode == 2 and "python ex_3a.py" in done.stderr, done.stderr
+    status, _, error = typed("ex_3a", "--smoke")
+    assert status == 2 and "line 2" in error, error

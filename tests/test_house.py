@@ -22,50 +22,41 @@ def modules():
 
 def floor_of(name: str):
     """Return (floor, subject or None) of a module by its dotted name."""
-    parts = name.split(".")
-    if parts[0] != "common":
-        return ("readers" if parts[0] in ("report", "benchmarks") else "scripts"), None
-    if len(parts) == 1 or parts[1] == "__init__":
-        return "runtime", None  # the map, which imports nothing
-    if parts[1] == "runtime":
-        return "runtime", None
-    if parts[1] in SUBJECTS:
-        return "subjects", parts[1]
-    assert parts[1] in METHODS, f"{name} has no place in the house"
-    return "methods", None
+    top, part, *_ = [*name.split("."), "__init__"]  # common itself: the map, which imports nothing
+    if top != "common":
+        return ("readers" if top in ("report", "benchmarks") else "scripts"), None
+    if part in SUBJECTS:
+        return "subjects", part
+    assert part in (*METHODS, "__init__", "runtime"), f"{name} has no place in the house"
+    return ("methods" if part in METHODS else "runtime"), None
 
 
 def imported(path):
     """Yield the dotted names of the project's modules that the module at `path` imports."""
-    known = set(modules())
+    known = {name.removesuffix(".__init__") for name in modules()}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in OURS)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            if node.module.split(".")[0] in OURS:
-                for alias in node.names:
-                    whole = f"{node.module}.{alias.name}"
-                    package = f"{whole}.__init__" in known
-                    yield whole if whole in known or package else node.module
-
-
-OURS = {name.split(".")[0] for name in modules()}
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert getattr(node, "level", 0) == 0, f"{path}: relative import"
+            before = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            for name in (before + alias.name for alias in node.names):
+                while name and name not in known:
+                    name = name.rpartition(".")[0]
+                yield from [name] if name else []
 
 
 def broken(name: str, target: str) -> bool:
     """Tell whether the module `name` may not import `target`."""
     (floor, subject), (below, other) = floor_of(name), floor_of(target)
-    if FLOORS.index(below) > FLOORS.index(floor):
-        return True
-    return subject is not None and other is not None and subject != other
+    apart = None not in (subject, other) and subject != other
+    return apart or FLOORS.index(below) > FLOORS.index(floor)
 
 
-@pytest.mark.parametrize("name", modules())
-def test_imports_go_one_way(name):
+def test_imports_go_one_way_and_no_module_asserts():
     """runtime <- methods <- subjects <- scripts <- report, benchmarks; subjects stand alone."""
-    for target in imported(modules()[name]):
-        assert not broken(name, target), f"{name} imports {target}"
+    for name, path in modules().items():
+        assert not [target for target in imported(path) if broken(name, target)], name
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))  # `python -O` asserts nothing
+        assert not any(isinstance(node, ast.Assert) for node in nodes), name
 
 
 def test_the_law_would_notice():
@@ -89,14 +80,10 @@ def test_common_is_small_enough_to_walk_through():
     assert len(files) <= 9 and len(folders) <= 4
     for name, path in modules().items():
         assert name.split(".")[0] != "common" or len(path.read_text().splitlines()) <= 250, name
-    for subject in SUBJECTS:
-        for file in ("data", "evaluation", "figures"):
-            assert (ROOT / f"common/{subject}/{file}.py").is_file()
-
-
-def described(text: str) -> set:
-    """Return the names at the beginning of the rows of a map in a docstring."""
-    return set(re.findall(r"^ *(\w+)  +\S", text, re.MULTILINE))
+    subjects = {
+        f"common.{s}.{file}" for s in SUBJECTS for file in ("data", "evaluation", "figures")
+    }
+    assert subjects <= set(modules())
 
 
 @pytest.mark.parametrize("package", ["common", *(f"common/{s}" for s in (*SUBJECTS, "runtime"))])
@@ -105,36 +92,34 @@ def test_the_map_of_a_package_names_what_is_there(package):
     there = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
     there |= {path.parent.name for path in folder.glob("*/__init__.py")}
     text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
-    assert described(text) == there
+    assert set(re.findall(r"^ *(\w+)  +\S", text, re.MULTILINE)) == there
 
 
 SLOW = {"scipy", "sklearn", "numba", "umap", "torchvision", "torch._dynamo", "sympy"}
-QUICK = {f"import {package}": SLOW | {"matplotlib"}
-         for package in ("common", *(f"common.{s}" for s in (*SUBJECTS, "runtime")))}  # fmt: skip
-QUICK |= {
+PACKAGES = ("common", *(f"common.{s}" for s in (*SUBJECTS, "runtime")))
+QUICK = {
+    f"import {', '.join(PACKAGES)}": SLOW | {"matplotlib"},
     "import ex_1c as m; m.generate([2, 0])": SLOW,
     "import ex_2a, ex_2b, ex_2c, ex_2d": {"umap"},
+    "import ex_2c as m; m.generate([0.3], 2)": SLOW,
 }
 
 
-@pytest.mark.parametrize("code", [*QUICK, "import ex_2c as m; m.generate([0.3], 2)"])
+@pytest.mark.parametrize("code", QUICK)
 def test_neither_importing_a_package_nor_drawing_loads_anything_slow(code):
-    code += f"; import sys; sys.exit(' '.join({QUICK.get(code, SLOW)} & set(sys.modules)) or 0)"
+    code += f"; import sys; sys.exit(' '.join({QUICK[code]} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_readme_names_files_functions_and_pages_that_exist():
+def test_readme_and_docstrings_name_files_and_functions_that_exist():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 150 and len(text.split()) <= 1500
     named = re.findall(r"`([\w/]+\.py)`: `(\w+)`", text)
     assert {file for file, _ in named} >= {path.name for path in ROOT.glob("ex_*.py")}
     for file, function in named:
         assert re.search(rf"^def {function}\(", (ROOT / file).read_text(), re.MULTILINE), function
-
-
-@pytest.mark.parametrize("script", [path.name for path in ROOT.glob("ex_*.py")])
-def test_docstrings_name_files_that_exist(script):
-    text = ast.get_docstring(ast.parse((ROOT / script).read_text(encoding="utf-8")))
-    for name in re.findall(r"common/[\w/]+\.py", text):
-        assert (ROOT / name).is_file(), name
+    for path in ROOT.glob("ex_*.py"):  # and docstrings, files that exist
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        for name in re.findall(r"common/[\w/]+\.py", text):
+            assert (ROOT / name).is_file(), (path, name)

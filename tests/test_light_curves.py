@@ -19,11 +19,15 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_the_loader_reads_what_the_simulator_wrote(folder):
+def test_the_loader_reads_what_the_simulator_wrote_relative_to_the_mean(folder):
+    """A large source sees little but the mean; a small one is brighter at its peaks."""
     x, y = data_loader.dataloader(folder)
     assert len(x) == 25 + 3 + 12 and x["12345_05"].shape == (12, 300)
     assert y["12345_05"][0] == pytest.approx([0.4, 0.4, 0.0, 0.195695], abs=1e-6)
     assert not list(folder.rglob("*.tmp"))
+    small, large = x["12345_01"], x["12345_25"]
+    assert large.mean() == pytest.approx(1, abs=0.02)
+    assert small.max() > large.max() and small.std() > 3 * large.std()
 
 
 def test_no_curve_has_two_roles_and_settings_are_chosen_on_sizes_of_their_own(folder):
@@ -66,29 +70,18 @@ def test_sizes_to_hold_out_are_found_to_a_percent_or_refused(folder):
         curve_data.split_own(x, y, [y[key][0, 3] for key in x])
 
 
-def test_curves_are_relative_to_the_mean_magnification(folder):
-    """A large source sees little but the mean; a small one is brighter at its peaks."""
-    x, _ = data_loader.dataloader(folder)
-    assert x["12345_25"].mean() == pytest.approx(1, abs=0.02)
-    assert x["12345_01"].max() > x["12345_25"].max()
-    assert x["12345_01"].std() > 3 * x["12345_25"].std()
-
-
-def test_the_source_is_named_and_a_foreign_set_is_not_called_simulated(folder, tmp_path):
+def test_a_foreign_set_is_not_called_simulated_and_nothing_is_overwritten(folder, tmp_path):
     assert simulation.source_of(folder).startswith("simulated, kappa = 0.4")
-    labels = (folder / "labels.dat").read_text()
-    (tmp_path / "labels.dat").write_text(labels + "\n")
+    (tmp_path / "labels.dat").write_text((folder / "labels.dat").read_text() + "\n")
     (tmp_path / "simulated.json").write_text((folder / "simulated.json").read_text())
     assert simulation.source_of(tmp_path).startswith(f"{tmp_path / 'labels.dat'}, SHA-256 ")
-
-
-def test_nothing_that_was_there_is_overwritten(folder, tmp_path):
-    with pytest.raises(InputError, match="there already"):
-        simulation.simulate(folder, SMALL)
+    for path in (tmp_path / "labels.dat", tmp_path / "simulated.json"):
+        path.unlink()
     (tmp_path / "12345").mkdir()
     (tmp_path / "12345/05.dat").write_text("mine")
-    with pytest.raises(InputError, match="there already"):
-        simulation.simulate(tmp_path, SMALL)
+    for there in (folder, tmp_path):
+        with pytest.raises(InputError, match="there already"):
+            simulation.simulate(there, SMALL)
     assert (tmp_path / "12345/05.dat").read_text() == "mine"
 
 

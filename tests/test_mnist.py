@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import ex_1b
@@ -15,7 +13,7 @@ from common.runtime.errors import InputError
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, write_idx
+from conftest import write_idx
 
 
 def test_bundled_digits_are_real_28x28_and_held_out(bundled):
@@ -42,25 +40,17 @@ def test_settings_are_chosen_on_the_last_training_digits(bundled, tmp_path):
     assert row["test"]["images"] == 250 and row["train"]["images"] == 1250
 
 
-def test_files_are_read_as_they_are(small_mnist):
-    data = digit_data.load(str(small_mnist))
-    assert data.source == f"own digits in {small_mnist}"
-    raw = (small_mnist / "MNIST/raw/t10k-images-idx3-ubyte").read_bytes()
-    assert data.test_images.numpy().tobytes() == raw[16:]
-    assert len(data.train_images) == 40 and len(data.test_labels) == 20
-
-
-def test_the_variable_names_the_folder_and_the_flag_wins(small_mnist, tmp_path, monkeypatch):
+def test_files_are_read_as_they_are_where_the_flag_or_the_variable_says(
+    small_mnist, monkeypatch, capsys
+):
     monkeypatch.setenv("MNIST_ROOT", str(small_mnist))
     assert len(digit_data.load().train_images) == 40
-    monkeypatch.setenv("MNIST_ROOT", str(tmp_path / "nothing"))
-    assert len(digit_data.load(str(small_mnist)).train_images) == 40
-
-
-def test_without_files_one_warning_and_other_digits(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("MNIST_ROOT", str(tmp_path))
-    data = digit_data.load(limit=100)
-    warning = capsys.readouterr().err
+    monkeypatch.setenv("MNIST_ROOT", str(small_mnist / "nothing"))
+    data = digit_data.load(str(small_mnist))
+    assert data.source == f"own digits in {small_mnist}" and not capsys.readouterr().err
+    raw = (small_mnist / "MNIST/raw/t10k-images-idx3-ubyte").read_bytes()
+    assert data.test_images.numpy().tobytes() == raw[16:] and len(data.test_labels) == 20
+    data, warning = digit_data.load(limit=100), capsys.readouterr().err  # without files: others
     assert warning.startswith("warning: ") and warning.count("\n") == 1
     assert data.source == f"{digit_data.BUNDLED}, first 100" and len(data.train_images) == 100
 
@@ -97,25 +87,17 @@ def test_real_digits_are_known_by_their_checksums(real_mnist):
     assert real_mnist.source == "MNIST" and len(real_mnist.train_images) == 60_000
 
 
-def test_torchvision_imports_beside_a_cpu_torch():
-    """In a fresh process, whatever builds of the two are installed."""
-    code = "from common.digits import data; print(data.torchvision_mnist().MNIST.__name__)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.strip() == "MNIST", done.stderr
+DIGITS = np.arange(30) % 10
+DAMAGED = {
+    "label 10": np.where(np.arange(30) == 2, 10, DIGITS), "other counts": DIGITS[:29],
+    "no 7": np.where(DIGITS == 7, 1, DIGITS), "other size": DIGITS,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", ["label 10", "other counts", "other size", "no 7"])
+@pytest.mark.parametrize("damage", DAMAGED)
 def test_contents_that_are_no_digits_are_refused(small_mnist, damage):
-    images, labels = np.zeros((30, 28, 28), np.uint8), np.arange(30) % 10
-    if damage == "label 10":
-        labels[2] = 10
-    elif damage == "other counts":
-        labels = labels[:29]
-    elif damage == "no 7":
-        labels[labels == 7] = 1
-    else:
-        images = np.zeros((30, 27, 28), np.uint8)
-    write_idx(small_mnist, images, labels)
+    images = np.zeros((30, 27 if damage == "other size" else 28, 28), np.uint8)
+    write_idx(small_mnist, images, DAMAGED[damage])
     with pytest.raises(InputError, match="damaged"):
         digit_data.read(small_mnist)
 
@@ -129,6 +111,15 @@ def test_binarisation_is_exact_at_the_ends_and_unbiased_between():
     expected = torch.arange(256) / 255
     error = (expected * (1 - expected) / len(x)).sqrt()
     assert ((x.mean(0) - expected).abs() <= 5 * error).all()
+
+
+def test_shift_moves_every_image_by_at_most_two_pixels():
+    torch.manual_seed(0)
+    images = torch.zeros(500, 28, 28)
+    images[:, 10, 12] = 1
+    at = digit_data.shift(images, most=2).nonzero()
+    assert len(at) == 500 and at[:, 1].unique().tolist() == [8, 9, 10, 11, 12]
+    assert at[:, 2].unique().tolist() == [10, 11, 12, 13, 14]
 
 
 def test_a_classifier_of_other_digits_is_not_reused(monkeypatch, bundled):

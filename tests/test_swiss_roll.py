@@ -13,28 +13,17 @@ import torch
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.5])
-def test_the_density_integrates_to_one(noise):
+def test_the_density_integrates_to_one_and_is_exact_also_at_the_ends(noise):
+    """Against a sum of 200,000 nodes, at the ends, on the ridge, between the arms, far off."""
     points, area = ebm.grid(noise / 2, swiss_roll.LAST + 8 * noise)
     assert swiss_roll.log_density(points, noise).exp().sum().item() * area == pytest.approx(1, 1e-6)
-
-
-def test_the_density_is_exact_also_at_the_ends():
-    """Against a sum of 200,000 nodes, at the ends, on the ridge, between the arms, far off."""
     t = torch.linspace(swiss_roll.FIRST, swiss_roll.LAST, 200_001, dtype=torch.float64)
     ends = swiss_roll.spiral(t[[0, -1, 100_000]])
     x = torch.cat([ends, ends + 0.3, torch.tensor([[0.0, 0.0], [3.0, -6.0], [25.0, 25.0]])])
-    terms = -((x[:, None] - swiss_roll.spiral(t)) ** 2).sum(2) / (2 * 0.04)
-    weights = torch.full((len(t),), 1 / (len(t) - 1), dtype=torch.float64)
-    weights[[0, -1]] /= 2
-    exact = (terms + weights.log()).logsumexp(1) - math.log(2 * math.pi * 0.04)
-    torch.testing.assert_close(swiss_roll.log_density(x, 0.2), exact, atol=1e-4, rtol=1e-7)
-
-
-def test_the_score_is_the_gradient_of_the_log_density():
-    x = (5 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))).double()
-    x.requires_grad_()
-    (gradient,) = torch.autograd.grad(swiss_roll.log_density(x).sum(), x)
-    torch.testing.assert_close(swiss_roll.score(x.detach()), gradient)
+    terms = -((x[:, None] - swiss_roll.spiral(t)) ** 2).sum(2) / (2 * noise**2)
+    terms[:, [0, -1]] -= math.log(2)  # the trapezoidal rule
+    exact = terms.logsumexp(1) - math.log(2 * math.pi * noise**2 * (len(t) - 1))
+    torch.testing.assert_close(swiss_roll.log_density(x, noise), exact, atol=1e-4, rtol=1e-7)
 
 
 def test_entropy_by_quadrature_is_that_by_monte_carlo():
@@ -54,67 +43,43 @@ def test_the_nearest_point_is_found():
     torch.testing.assert_close(distance, torch.full((50,), 0.5).double(), atol=1e-9, rtol=0)
 
 
-def write(path, points, header="", separator=","):
-    rows = [separator.join(f"{v:.6f}" for v in row) for row in points.tolist()]
-    path.write_text(header + "\n".join(rows) + "\n")
-
-
 @pytest.mark.parametrize(("header", "separator"), [("", ","), ("x,y\n", ","), ("x y\n", "  ")])
 def test_a_csv_takes_precedence_and_its_noise_is_estimated(tmp_path, header, separator):
-    write(tmp_path / roll_data.FILE, swiss_roll.sample(2000, 0.15, 3), header, separator)
-    points, noise, source = roll_data.load(str(tmp_path), 0.2, 10, 0)
+    def load(points):
+        rows = [separator.join(f"{v:.6f}" for v in row) for row in points.tolist()]
+        (tmp_path / roll_data.FILE).write_text(header + "\n".join(rows) + "\n")
+        return roll_data.load(str(tmp_path), 0.2, 10, 0)
+
+    points, noise, source = load(swiss_roll.sample(2000, 0.15, 3))
     assert len(points) == 2000 and noise == pytest.approx(0.15, rel=0.06)
     assert "swiss_roll_2d.csv" in source
-
-
-def test_points_off_the_roll_have_no_exact_density(tmp_path):
-    write(tmp_path / roll_data.FILE, torch.randn(500, 2))
-    _, noise, source = roll_data.load(str(tmp_path), 0.2, 10, 0)
+    _, noise, source = load(torch.randn(500, 2))  # off the roll there is no exact density
     assert noise is None and "not on the Swiss roll" in source
 
 
-@pytest.mark.parametrize("text", ["", "1,2\n" * 99, "1.0,2.0\n" * 120 + "1e9,0\n"])
-def test_a_bad_csv_is_refused_by_name(tmp_path, text):
-    (tmp_path / roll_data.FILE).write_text(text)
-    with pytest.raises(InputError, match=roll_data.FILE):
-        roll_data.read(tmp_path / roll_data.FILE)
-
-
-@pytest.mark.parametrize("eps", [0.1, 0.01, 0.5])
-def test_unadjusted_langevin_has_the_variance_of_its_discretisation(eps):
-    """On N(0, 1): 1 / (1 - eps / 2) instead of 1."""
+def test_langevin_has_the_variance_of_its_discretisation_and_metropolis_the_exact_one():
+    """On N(0, 1): unadjusted, 1 / (1 - eps / 2) instead of 1."""
     n = 40_000
     start = torch.randn(n, 1, generator=torch.manual_seed(0), dtype=torch.float64)
-    x = langevin.langevin(start, lambda x: -x, eps, round(8 / eps))
-    exact = 1 / (1 - eps / 2)
-    assert x.var().item() == pytest.approx(exact, abs=5 * exact * math.sqrt(2 / n))
-
-
-def test_metropolis_langevin_has_the_exact_variance():
-    n = 40_000
-    start = torch.randn(n, 1, generator=torch.manual_seed(0), dtype=torch.float64)
-    target = lambda x: (-0.5 * (x * x).sum(1), -x)  # noqa: E731
-    x, accepted = langevin.mala(start, target, 0.5, 20)
+    for eps in (0.1, 0.01, 0.5):
+        x, exact = langevin.langevin(start, torch.neg, eps, round(8 / eps)), 1 / (1 - eps / 2)
+        assert x.var().item() == pytest.approx(exact, abs=5 * exact * math.sqrt(2 / n))
+    x, accepted = langevin.mala(start, lambda x: (-0.5 * (x * x).sum(1), -x), 0.5, 20)
     assert x.var().item() == pytest.approx(1, abs=5 * math.sqrt(2 / n)) and 0.5 < accepted < 1
-
-
-def mixture(d: int, weight: float, apart: float):
-    """Return log p and gradient of weight N(c, I) + (1 - weight) N(-c, I), c = (apart, 0, ...)."""
-    centres = apart * torch.eye(d, dtype=torch.float64)[:1] * torch.tensor([[1.0], [-1.0]])
-    share = torch.tensor([weight, 1 - weight]).double().log()
-
-    def target(x):
-        terms = share - ((x[:, None] - centres) ** 2).sum(2) / 2
-        return terms.logsumexp(1), terms.softmax(1) @ centres - x
-
-    return target
 
 
 @pytest.mark.parametrize(("d", "betas"), [(2, (1, 0.3, 0)), (10, (1, 0.6, 0.35, 0.18, 0.07, 0))])
 def test_replica_exchange_finds_the_weights_of_two_distant_modes(d, betas):
     """All begin in the lighter mode, of weight 0.2, eight deviations apart: right to 2 %."""
     torch.manual_seed(0)
-    target = mixture(d, 0.2, 4.0)
+    centres = 4 * torch.eye(d, dtype=torch.float64)[:1] * torch.tensor([[1.0], [-1.0]])
+
+    def target(x):
+        """Return log p and its gradient of 0.2 N(c, I) + 0.8 N(-c, I), c = (4, 0, ...)."""
+        shares = torch.tensor([0.2, 0.8]).double().log()
+        terms = shares - ((x[:, None] - centres) ** 2).sum(2) / 2
+        return terms.logsumexp(1), terms.softmax(1) @ centres - x
+
     x = torch.randn(len(betas), 1500, d, dtype=torch.float64)
     x[..., 0] += 4
     sizes, found = [0.3 / max(beta, 0.1) for beta in betas[:-1]], []
@@ -126,8 +91,7 @@ def test_replica_exchange_finds_the_weights_of_two_distant_modes(d, betas):
     variance = torch.tensor([1 + 16 * 4 * 0.2 * 0.8, *[1.0] * (d - 1)]).double()
     torch.testing.assert_close(x.var(0), variance, rtol=0.08, atol=0)
     assert x[:, 1:].mean(0).abs().max() < 0.05 and (rates > 0.1).all()
-    start = torch.eye(d, dtype=torch.float64)[0].mul(4).expand(1000, d)
-    plain, _ = langevin.mala(start, target, 0.3, 100)
+    plain, _ = langevin.mala(centres[0].expand(1000, d), target, 0.3, 100)
     assert (plain[:, 0] > 0).double().mean() > 0.9  # without exchange chains stay where they are
 
 
@@ -145,7 +109,7 @@ def test_an_exchange_leaves_every_level_as_it_is():
         langevin.replica_exchange(x, target, (1.0, 0.5, 0.1), scale, 0.3, 1)
 
 
-def test_the_energy_gradient_written_out_is_that_of_autograd():
+def test_gradients_and_scores_are_those_of_autograd():
     torch.manual_seed(0)
     model, x = ebm.LogDensity(), (8 * torch.randn(100, 2)).requires_grad_()
     value = model(x)
@@ -154,6 +118,9 @@ def test_the_energy_gradient_written_out_is_that_of_autograd():
     torch.testing.assert_close(found, value.detach())
     torch.testing.assert_close(slope, gradient)
     torch.testing.assert_close(model.score(x.detach()), gradient)
+    x = x.detach().double().requires_grad_()
+    (gradient,) = torch.autograd.grad(swiss_roll.log_density(x).sum(), x)
+    torch.testing.assert_close(swiss_roll.score(x.detach()), gradient)
 
 
 def test_the_normaliser_of_a_gaussian_is_the_known_one():
@@ -201,6 +168,9 @@ def test_the_bound_on_the_slope_bounds_it_and_is_tight_far_off():
 
 
 def test_what_cannot_be_integrated_is_said():
+    for noise in (0.0, -1.0, float("nan"), 1e-9):
+        with pytest.raises(InputError):
+            swiss_roll.log_density(np.zeros((1, 2)), noise)
     model = ebm.LogDensity()
     torch.nn.init.constant_(model.last.bias, float("nan"))
     with pytest.raises(InputError, match="not finite"):
@@ -223,9 +193,3 @@ def test_the_exact_divergence_is_zero_for_the_truth_and_positive_otherwise():
     assert exact(Truth().double())["kl_nats"] == pytest.approx(0, abs=1e-9)
     torch.manual_seed(0)
     assert exact(ebm.LogDensity())["kl_nats"] > 0.5
-
-
-@pytest.mark.parametrize("noise", [0.0, -1.0, float("nan"), 1e-9])
-def test_impossible_noise_is_refused(noise):
-    with pytest.raises(InputError):
-        swiss_roll.log_density(np.zeros((1, 2)), noise)

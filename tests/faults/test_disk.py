@@ -20,27 +20,25 @@ from faults.test_kill import check_whole
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions of POSIX")
 
 
-def figure():
-    found = matplotlib.figure.Figure()
-    found.add_subplot().plot(np.random.default_rng(0).normal(size=5000))
-    return found
+def drawn(path):
+    figure = matplotlib.figure.Figure()
+    figure.add_subplot().plot(np.random.default_rng(0).normal(size=5000))
+    results.save_figure(path, figure)
 
 
 def state(path):
-    """Save the state of a training whose checkpoint would be `path`'s."""
+    """Save the state of a training, whose checkpoint would be a.pt."""
     model = torch.nn.Linear(300, 100)
-    kept = resume.State(path, {})
+    kept = resume.State(path.with_name("a.pt"), {})
     kept.begin(model, torch.optim.AdamW(model.parameters()))
     kept.save([0.1])
 
 
 WRITERS = {
     "a.pt": lambda path: checkpoints.save(path, {"weights": torch.ones(50_000)}),
-    "a.resume.pt": lambda path: state(path.with_name("a.pt")),
+    "a.resume.pt": state,
     "a.json": lambda path: results.save_json(path, {"a": list(range(20_000))}),
-    "a.png": lambda path: results.save_figure(path, figure()),
-    "a.pdf": lambda path: results.save_figure(path, figure()),
-    "a.svg": lambda path: results.save_figure(path, figure()),
+    **dict.fromkeys(("a.png", "a.pdf", "a.svg"), drawn),
     "a.csv": lambda path: save_curves(path, [1.0], np.ones((1, 20, 300))),
     "a.npz": lambda path: save_curves(path, [1.0], np.random.rand(1, 20, 300)),
 }

@@ -2,8 +2,6 @@
 
 from conftest import ROOT, run_script
 
-DRAW = [ROOT / "ex_1c.py", "7", "--out-dir", "."]
-
 CUDA_WHEEL = """
 import torch
 if not hasattr(torch.ops.torchvision, "nms"):
@@ -11,32 +9,29 @@ if not hasattr(torch.ops.torchvision, "nms"):
 """
 
 
-def stub(folder, text):
-    """Put a package torchvision with this text before the real one; return the path to it."""
+def run_with(torchvision, code, folder):
+    """Run `code` in `folder`, a package torchvision with this text before the real one."""
     package = folder / "stub/torchvision"
     (package / "datasets").mkdir(parents=True)
-    (package / "__init__.py").write_text(text)
+    (package / "__init__.py").write_text(torchvision)
     (package / "datasets/__init__.py").write_text("")
     (package / "datasets/mnist.py").write_text("class MNIST:\n    pass\n")
-    return str(folder / "stub")
+    code = f"import sys; sys.path.insert(0, {str(folder / 'stub')!r})\n{code}"
+    done = run_script(["-c", code], folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_cuda_torchvision_beside_a_cpu_torch_imports(tmp_path):
     """The stub fails as that wheel does until the two operators are declared."""
-    path = f"{stub(tmp_path, CUDA_WHEEL)}:{ROOT}"
     code = "from common.digits import data; print(data.torchvision_mnist().MNIST.__module__)"
-    done = run_script(["-c", code], tmp_path, PYTHONPATH=path)
-    assert done.stdout.strip() == "torchvision.datasets.mnist", done.stderr
-
-
-NO_TORCHVISION = "raise ModuleNotFoundError('No module named torchvision', name='torchvision')"
+    assert run_with(CUDA_WHEEL, code, tmp_path) == "torchvision.datasets.mnist\n"
 
 
 def test_without_torchvision_only_the_training_of_exercise_1_is_refused(small_mnist):
     """ex_1c and all of exercises 2 and 3 never import it."""
-    path = f"{stub(small_mnist, NO_TORCHVISION)}:{ROOT}"
+    gone = "raise ModuleNotFoundError('No module named torchvision', name='torchvision')"
     code = f"""
-import sys
 import ex_1b, ex_1c, ex_2a, ex_2b, ex_2c, ex_2d, ex_3a, ex_3b
 assert "torchvision" not in sys.modules
 ex_1c.generate([1])
@@ -45,10 +40,9 @@ try:
 except ValueError as error:
     print(error)
 """
-    done = run_script(["-c", code], small_mnist, PYTHONPATH=path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("MNIST needs torchvision: pip install")
-    assert done.stdout.count("\n") == 1 and not list(small_mnist.rglob("*.tmp"))
+    said = run_with(gone, code, small_mnist)
+    assert said.startswith("MNIST needs torchvision: pip install") and said.count("\n") == 1
+    assert not list(small_mnist.rglob("*.tmp"))
 
 
 def test_no_display_no_home_an_odd_path_another_folder(tmp_path):
@@ -60,6 +54,6 @@ def test_no_display_no_home_an_odd_path_another_folder(tmp_path):
     gone = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "HOME": str(home / "me"), "LC_ALL": "C",
             "MPLCONFIGDIR": "", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "",
             "PYTHONWARNINGS": "error:::common,error:::__main__"}  # fmt: skip
-    done = run_script(DRAW, folder, **gone)
+    done = run_script([ROOT / "ex_1c.py", "7", "--out-dir", "."], folder, **gone)
     assert done.returncode == 0, done.stderr
     assert (folder / "figures/ex_1c_7.png").stat().st_size > 0

@@ -4,7 +4,6 @@ Never another exception, never a number that is not in the file.  What found som
 kept by name in the other files.
 """
 
-import io
 import re
 import resource
 import sys
@@ -16,10 +15,10 @@ from common.digits import data as digit_data
 from common.runtime import checkpoints
 from common.swiss_roll import data as roll_data
 
-import numpy as np
 import pytest
 import torch
-from conftest import write_idx
+from conftest import random_curves
+from faults.test_hostile_files import entries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,35 +31,28 @@ WORDS = [b"nan", b"inf", b"-1", b"1e400", b"1_0", b"0x1", b",", b",,", b"\n", b"
          b"-0", b"1e-400", b"9" * 400, b"\x1f\x8b", b"#", b'"', b"\xd9\xa1"]  # fmt: skip
 
 
-@st.composite
-def mutations(draw, words=()):
-    """Return a function bytes -> bytes: one to four cuts, copies, flips, insertions."""
-    steps = draw(
-        st.lists(
-            st.tuples(
-                st.sampled_from(["cut", "copy", "flip", "insert", "insert", "truncate"]),
-                st.floats(0, 1), st.integers(0, 40), st.integers(0, 255),
-                st.sampled_from(list(words)) if words else st.binary(max_size=8),
-            ), min_size=1, max_size=4,
-        )
-    )  # fmt: skip
+def mutations(words=()):
+    """Return a strategy of one to four cuts, copies, flips, insertions, for `mutate`."""
+    kinds = st.sampled_from(["cut", "copy", "flip", "insert", "insert", "truncate"])
+    inserted = st.sampled_from(words) if words else st.binary(max_size=8)
+    step = st.tuples(kinds, st.floats(0, 1), st.integers(0, 40), st.integers(0, 255), inserted)
+    return st.lists(step, min_size=1, max_size=4)
 
-    def mutate(whole: bytes) -> bytes:
-        for kind, share, length, value, word in steps:
-            at = int(share * len(whole))
-            if kind == "cut":
-                whole = whole[:at] + whole[at + length :]
-            elif kind == "copy":
-                whole = whole[:at] + whole[at : at + 10 * length] + whole[at:]
-            elif kind == "flip" and at < len(whole):
-                whole = whole[:at] + bytes([whole[at] ^ value]) + whole[at + 1 :]
-            elif kind == "insert":
-                whole = whole[:at] + word + whole[at:]
-            elif kind == "truncate" and value < 20:
-                whole = whole[:at]
-        return whole
 
-    return mutate
+def mutate(whole: bytes, steps) -> bytes:
+    for kind, share, length, value, word in steps:
+        at = int(share * len(whole))
+        if kind == "cut":
+            whole = whole[:at] + whole[at + length :]
+        elif kind == "copy":
+            whole = whole[:at] + whole[at : at + 10 * length] + whole[at:]
+        elif kind == "flip" and at < len(whole):
+            whole = whole[:at] + bytes([whole[at] ^ value]) + whole[at + 1 :]
+        elif kind == "insert":
+            whole = whole[:at] + word + whole[at:]
+        elif kind == "truncate" and value < 20:
+            whole = whole[:at]
+    return whole
 
 
 def refuses(call, name):
@@ -73,62 +65,47 @@ def refuses(call, name):
         return None
 
 
-def numbers(text: str, separator) -> list[list[float]]:
-    """Read rows of decimal numbers in the plainest way: the judge of what a reader returns."""
-    rows = []
-    for line in re.split("\r\n|\n|\r", text.removeprefix("\ufeff")):
-        if line.strip():
-            words = [word.strip() for word in line.split(separator)]
-            assert all(re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", word) for word in words), (
-                words
-            )
-            rows.append([float(word) for word in words])
-    return rows
+def rows_of(text: str, separator=None) -> list[list[str]]:
+    """Split a text into rows of words in the plainest way, without empty rows."""
+    lines = re.split("\r\n|\n|\r", text.removeprefix("\ufeff"))
+    return [[word.strip() for word in line.split(separator)] for line in lines if line.strip()]
 
 
-@pytest.fixture(scope="module")
-def curves(tmp_path_factory):
-    """A folder with two small files of curves."""
-    folder = tmp_path_factory.mktemp("curves")
-    (folder / "12345").mkdir()
-    random = np.random.default_rng(0)
-    for disc in (5, 25):
-        rows = [",".join(f"{v:.3f}" for v in row) for row in random.lognormal(size=(2, 300))]
-        (folder / f"12345/{disc:02d}.dat").write_text("\n".join(rows) + "\n")
-    text = "map_id disc_id k g s p\n12345 05 0.4 0.4 0 0.2\n12345 25 0.4 0.4 0 5.6\n"
-    (folder / "labels.dat").write_text(text)
-    return folder
+def numbers(rows) -> list[list[float]]:
+    """Read decimal numbers: the judge of what a reader returns."""
+    for word in (word for row in rows for word in row):
+        assert re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", word), word
+    return [[float(word) for word in row] for row in rows]
 
 
 @pytest.mark.parametrize("name", ["labels.dat", "12345/05.dat"])
-def test_light_curves(curves, name):
-    path = curves / name
+def test_light_curves(folder, name):
+    path = folder / name
+    for disc in ("05", "25"):  # short numbers, so that mutations hit all parts of a number
+        rows = [",".join(f"{v:.3f}" for v in row) for row in random_curves(int(disc))[:2]]
+        (folder / f"12345/{disc}.dat").write_text("\n".join(rows) + "\n")
     whole = path.read_bytes()
 
     @fuzz
-    @given(mutate=mutations(WORDS))
-    def run(mutate):
-        path.write_bytes(mutate(whole))
-        found = refuses(lambda: data_loader.dataloader(curves), ".dat")
+    @given(steps=mutations(WORDS))
+    def run(steps):
+        path.write_bytes(mutate(whole, steps))
+        found = refuses(lambda: data_loader.dataloader(folder), ".dat")
         if found is None:
             return
         x, y = found
         text = path.read_bytes().decode("utf-8")
-        if name == "labels.dat":
-            rows = [line.split() for line in re.split("\r\n|\n|\r", text) if line.strip()]
-            names = [word.removeprefix("\ufeff") for word in rows[0]]
-            assert len(x) == len(rows) - 1
-            for row in rows[1:]:
-                cell = dict(zip(names, row, strict=True))
-                key = f"{cell['map_id']}_{int(cell['disc_id']):02d}"
-                assert y[key][0].tolist() == [float(cell[n]) for n in "kgsp"]
-        else:
-            assert x["12345_05"].tolist() == numbers(text, ",")
+        if name != "labels.dat":
+            assert x["12345_05"].tolist() == numbers(rows_of(text, ","))
+            return
+        names, *rows = rows_of(text)
+        assert len(x) == len(rows)
+        for row in rows:
+            cell = dict(zip(names, row, strict=True))
+            key = f"{cell['map_id']}_{int(cell['disc_id']):02d}"
+            assert y[key][0].tolist() == [float(cell[n]) for n in "kgsp"]
 
-    try:
-        run()
-    finally:
-        path.write_bytes(whole)
+    run()
 
 
 def test_the_roll(tmp_path):
@@ -137,37 +114,34 @@ def test_the_roll(tmp_path):
     whole = ("x,y\n" + "\n".join(rows) + "\n").encode()
 
     @fuzz
-    @given(mutate=mutations(WORDS))
-    def run(mutate):
-        path.write_bytes(mutate(whole))
+    @given(steps=mutations(WORDS))
+    def run(steps):
+        path.write_bytes(mutate(whole, steps))
         points = refuses(lambda: roll_data.read(path), roll_data.FILE)
         if points is not None:
             assert points.shape[1] == 2 and len(points) >= 100 and points.isfinite().all()
             text = path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace(",", " ")
             first, *rest = re.split("\r\n|\n|\r", text)
             rest = rest if roll_data.HEADING.match(first.strip()) else [first, *rest]
-            expected = numbers("\n".join(" ".join(line.split()) for line in rest), " ")
+            expected = numbers(rows_of("\n".join(rest)))
             assert torch.equal(points, torch.tensor(expected, dtype=torch.float32))
 
     run()
 
 
-def test_digits(tmp_path):
+def test_digits(small_mnist):
     """The idx files: what is accepted is byte for byte what the file holds."""
-    random = np.random.default_rng(0)
-    for part in ("train", "t10k"):
-        images = random.integers(0, 256, (30, 28, 28), dtype=np.uint8)
-        raw = write_idx(tmp_path, images, np.arange(30) % 10, part)
+    raw = small_mnist / "MNIST/raw"
     names = [f"train-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
     wholes = {name: (raw / name).read_bytes() for name in names}
 
     @fuzz
-    @given(mutate=mutations(), name=st.sampled_from(names), head=st.booleans())
-    def run(mutate, name, head):
+    @given(steps=mutations(), name=st.sampled_from(names), head=st.booleans())
+    def run(steps, name, head):
         whole, start = wholes[name], 16 if "images" in name else 8
-        changed = mutate(whole[:start]) + whole[start:] if head else mutate(whole)
+        changed = mutate(whole[:start], steps) + whole[start:] if head else mutate(whole, steps)
         (raw / name).write_bytes(changed)
-        data = refuses(lambda: digit_data.read(tmp_path), "-ubyte")
+        data = refuses(lambda: digit_data.read(small_mnist), "-ubyte")
         if data is not None:
             found = data.train_images if "images" in name else data.train_labels.to(torch.uint8)
             assert found.numpy().tobytes() == changed[start:]
@@ -177,29 +151,23 @@ def test_digits(tmp_path):
     run()
 
 
-def entries(whole: bytes):
-    with zipfile.ZipFile(io.BytesIO(whole)) as file:
-        return [(info.filename, file.read(info)) for info in file.infolist()]
-
-
 def test_checkpoints(tmp_path):
     """Mutated archives, and mutated pickles in archives that are whole: the same model, or none."""
     path = tmp_path / "ex_3a_cd.pt"
-    model = ebm.LogDensity(4)
     content = {"exercise": "ex_3a", "model": {"width": 4}, "noise": 0.2, "source": "a test",
-               "weights": model.state_dict()}  # fmt: skip
+               "weights": ebm.LogDensity(4).state_dict()}  # fmt: skip
     torch.save(content, path)
-    whole, parts = path.read_bytes(), entries(path.read_bytes())
+    whole, parts = path.read_bytes(), entries(path)
 
     @fuzz
-    @given(mutate=mutations(), inside=st.booleans())
-    def run(mutate, inside):
+    @given(steps=mutations(), inside=st.booleans())
+    def run(steps, inside):
         if inside:  # a pickle that was changed on purpose: the checksums are right
             with zipfile.ZipFile(path, "w") as file:
                 for name, data in parts:
-                    file.writestr(name, mutate(data) if name.endswith("data.pkl") else data)
+                    file.writestr(name, mutate(data, steps) if name.endswith("data.pkl") else data)
         else:
-            path.write_bytes(mutate(whole))
+            path.write_bytes(mutate(whole, steps))
         found = refuses(lambda: roll_data.load_model(path), "ex_3a_cd.pt")
         if found is None:
             return
