@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-HEAVY = ["torch", "numpy", "matplotlib.figure", "matplotlib.backends.backend_agg",
+HEAVY = ["torch", "torch._dynamo", "numpy", "matplotlib.figure", "matplotlib.backends.backend_agg",
          "scipy.stats", "sklearn.datasets", "sklearn.ensemble", "numba", "tqdm"]  # fmt: skip
 
 
