@@ -10,7 +10,7 @@ and the greatest.  Chains and energies need requirements-bench.txt.
 """
 
 import importlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import timing
@@ -56,13 +56,10 @@ def main(argv=None) -> dict:
     """List the comparisons, or run those that are named."""
     settings = parse(Settings, __doc__, argv, positional=("names", "NAME", "*"))
     if not settings.names:
-        for name, what in NAMES.items():
-            print(f"{name:14s} {what}")
-        return asdict(settings)
+        print(*(f"{name:14s} {what}" for name, what in NAMES.items()), sep="\n")
     names = list(NAMES) if settings.names == ("all",) else settings.names
-    for name in names:
-        if name not in NAMES:
-            raise InputError(f"{name!r} is not a comparison: choose from {', '.join(NAMES)}")
+    if unknown := set(names) - set(NAMES):
+        raise InputError(f"{', '.join(unknown)}: no comparison: choose from {', '.join(NAMES)}")
     return {name: compare(name, settings) for name in names}
 
 

@@ -37,10 +37,9 @@ def unclaimed(path: Path, key: dict, force: bool, older: dict | None = None) -> 
             was |= {k: content[k] for k in key if k in content} | content["settings"]
         for name in [] if was.get("smoke") and key.get("smoke") else key:
             if name in was and was[name] != key[name]:
-                raise InputError(
-                    f"{path} was trained with {name} = {was[name]}, not {key[name]}: choose "
-                    "another --out-dir, or add --force to overwrite it"
-                )
+                other = f"{name} = {was[name]}, not {key[name]}"
+                other += ": choose another --out-dir, or add --force to overwrite it"
+                raise InputError(f"{path} was trained with {other}")
     return Path(path)
 
 

@@ -36,15 +36,9 @@ class Common:
 
     seed: int = option(0, "seed of every random number", minimum=0, maximum=2**31 - 1)
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps: where to compute", trains=False)
-    threads: int = option(
-        0, "CPU threads; 0 takes the available cores", minimum=0, maximum=1024, trains=False
-    )
-    data_dir: str = option(
-        "", "folder with the data (default: data; MNIST: or the variable MNIST_ROOT)", trains=False
-    )
-    out_dir: str = option(
-        ".", "checkpoints/ and figures/ are written below it", smoke="smoke", trains=False
-    )
+    threads: int = option(0, "CPU threads; 0: all", minimum=0, maximum=1024, trains=False)
+    data_dir: str = option("", "of the data (default: data; MNIST: or $MNIST_ROOT)", trains=False)
+    out_dir: str = option(".", "of checkpoints/ and figures/", smoke="smoke", trains=False)
     smoke: bool = option(False, "tiny sizes, seconds instead of minutes; writes into smoke/")
 
 
