@@ -10,6 +10,7 @@ of microlensing maps k, g, s are convergence, shear and smooth-matter fraction, 
 the source; that reading of the names is an inference.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -19,7 +20,6 @@ import numpy as np
 
 SAMPLES = 300  # values in a light curve
 MOST = 1e30  # greatest magnification: what float32 holds, with room for squares
-SIZES = (1e-6, 100.0)  # between which p must lie
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)  # no 1_000, no inf
 LABELS = ("k", "g", "s", "p")
 
@@ -52,43 +52,33 @@ def read_labels(path) -> list[tuple[int, str, int, np.ndarray]]:
 
     Raises InputError, naming file and line, for a missing column, a short row or a bad value.
     """
-    path, rows, columns = Path(path), [], None
-    for line, text in enumerate(_text(path).split("\n"), start=1):
-        words, where = text.split(), f"{path}, line {line}"
-        if not words:
-            continue
-        if columns is None:
-            for name in ("map_id", "disc_id", *LABELS):
-                if words.count(name) != 1:
-                    raise InputError(
-                        f"{where}: the header needs the column {name} once, white space between"
-                    )
-            columns = {name: column for column, name in enumerate(words)}
-            width = len(words)
-            continue
-        if len(words) != width:
-            raise InputError(f"{where}: {len(words)} values under {width} column names")
-        map_id, disc_id = (words[columns[name]] for name in ("map_id", "disc_id"))
+    table = [(line, row.split()) for line, row in _rows(path)]
+    if len(table) < 2:
+        raise InputError(f"{path}, line 1: no rows below the header map_id disc_id k g s p")
+    line, header = table.pop(0)
+    for name in ("map_id", "disc_id", *LABELS):
+        if header.count(name) != 1:
+            column = f"the column {name} once, white space between"
+            raise InputError(f"{path}, line {line}: the header needs {column}")
+    rows = []
+    for line, words in table:
+        where = f"{path}, line {line}"
+        if len(words) != len(header):
+            raise InputError(f"{where}: {len(words)} values under {len(header)} column names")
+        found = dict(zip(header, words, strict=True))
+        map_id, disc_id = found["map_id"], found["disc_id"]
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", map_id):
             raise InputError(f"{where}: map_id {map_id[:40]!r} is not the name of a folder here")
         if not re.fullmatch(r"[0-9]{1,9}", disc_id):
             raise InputError(f"{where}: disc_id {disc_id[:40]!r} is not a whole number")
-        values = [_number(words[columns[name]], name, where) for name in LABELS]
-        if not SIZES[0] <= values[3] <= SIZES[1]:
-            raise InputError(
-                f"{where}: p = {values[3]:g} is not between {SIZES[0]} and {SIZES[1]:g}"
-            )
-        rows.append((line, map_id, int(disc_id), np.array(values)))
-    if not rows:
-        raise InputError(f"{path}, line 1: no rows below the header map_id disc_id k g s p")
+        for name in LABELS:
+            if not NUMBER.fullmatch(found[name]) or not np.isfinite(float(found[name])):
+                raise InputError(f"{where}: {name} = {found[name][:40]!r} is not a finite number")
+        if not 1e-6 <= float(found["p"]) <= 100:
+            raise InputError(f"{where}: p = {float(found['p']):g} is not between 1e-06 and 100")
+        values = np.array([float(found[name]) for name in LABELS])
+        rows.append((line, map_id, int(disc_id), values))
     return rows
-
-
-def _number(word, name, where):
-    value = float(word) if NUMBER.fullmatch(word) else np.nan
-    if not np.isfinite(value):
-        raise InputError(f"{where}: {name} = {word[:40]!r} is not a finite number")
-    return value
 
 
 def read_curves(path) -> np.ndarray:
@@ -96,43 +86,40 @@ def read_curves(path) -> np.ndarray:
 
     Raises InputError, naming file and line, for a row that is not 300 numbers from 0 to 1e30.
     """
-    text = _text(path)
-    try:
-        lines = [line for line in text.split("\n") if line.strip()]
-        curves = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None) if lines else np.empty(0)
-        fits = curves.ndim == 2 and curves.shape[1] == SAMPLES
-        if fits and curves.min() >= 0 and curves.max() <= MOST:  # False for nan, too
+    rows = _rows(path)
+    text = [row for _, row in rows] or ["-1"]  # of no row numpy would warn
+    with contextlib.suppress(ValueError):
+        curves = np.loadtxt(text, delimiter=",", ndmin=2, comments=None)
+        if curves.shape[1] == SAMPLES and curves.min() >= 0 and curves.max() <= MOST:  # nor nan
             return curves
-    except ValueError:
-        pass
-    raise InputError(_complaint(Path(path), text))
+    raise InputError(f"{path}, {_complaint(rows)}")
 
 
-def _complaint(path, text) -> str:
-    """Say what is wrong with a file of curves, and in which line: slow, and only then."""
-    for line, row in enumerate(text.split("\n"), start=1):
-        words, where = row.split(","), f"{path}, line {line}"
-        if not row.strip():
-            continue
+def _complaint(rows) -> str:
+    """Say what is wrong with `rows` of a file of curves, and in which line."""
+    for line, row in rows:
+        words = row.split(",")
         if len(words) != SAMPLES:
-            return f"{where}: {len(words)} values instead of {SAMPLES}"
+            return f"line {line}: {len(words)} values instead of {SAMPLES}"
         for column, word in enumerate(words, start=1):
-            shown = f"{where}: value {column}, {word.strip()[:40]!r},"
+            shown = f"line {line}: value {column}, {word.strip()[:40]!r},"
             if not NUMBER.fullmatch(word) and word.strip().lower() not in ("nan", "inf", "-inf"):
                 return f"{shown} is not a number"
             if not 0 <= float(word) < np.inf:
                 return f"{shown} is not finite and >= 0"
             if float(word) > MOST:
                 return f"{shown} is beyond {MOST:g}"
-    return f"{path}, line 1: no light curves"
+    return "line 1: no light curves"
 
 
-def _text(path) -> str:
-    """Return the text with every kind of line end as \\n: a lone \\r is one, too, not a space."""
+def _rows(path) -> list[tuple[int, str]]:
+    """Return (line, text) of the lines that are not blank; a lone \\r ends one, too."""
+    path = Path(path)
     try:
-        if Path(path).exists() and not Path(path).is_file():
+        if path.exists() and not path.is_file():
             raise InputError(f"{path}: cannot be read (not a file)")
-        return Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        rows = path.read_text("utf-8-sig").split("\n")
+        return [(line, row) for line, row in enumerate(rows, start=1) if row.strip()]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

@@ -23,7 +23,7 @@ from common.light_curves import figures, simulation
 from common.light_curves import model as curve_model
 from common.light_curves.evaluation import order, power_spectra, sample_by_size
 from common.runtime import files, results, script
-from common.runtime.device import available_cores, hardware
+from common.runtime.device import hardware
 from common.runtime.options import Drawing, option, parse
 
 import numpy as np
@@ -64,9 +64,7 @@ def projections(features: dict, settings) -> dict:
     As many at a time as there are threads to use.
     """
     keys = [(method, *key) for key in features for method in ("UMAP", "t-SNE")]
-    at_once = Parallel(
-        n_jobs=settings.threads or available_cores(), max_nbytes=None, return_as="generator"
-    )
+    at_once = Parallel(settings.threads or -1, max_nbytes=None, return_as="generator")
     maps = at_once(delayed(projection)(k[0], features[k[1:]], settings.seed) for k in keys)
     bar = tqdm(maps, desc="projecting", total=len(keys), unit="map", dynamic_ncols=True)
     pairs = zip(keys, bar, strict=True)

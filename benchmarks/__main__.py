@@ -10,14 +10,16 @@ and the greatest.  Chains and energies need requirements-bench.txt.
 """
 
 import importlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import timing
 from common.runtime import results, script
-from common.runtime.device import available_cores, hardware
+from common.runtime.device import hardware
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse
+
+from joblib import cpu_count
 
 NAMES = {  # module of the package: what it compares
     "epoch": "an epoch of ex_1b.py: usual loop, this project, products alone",
@@ -42,8 +44,7 @@ def compare(name: str, settings) -> dict:
     """Run one comparison; write and return its entry, print its rows."""
     device = script.start(settings)
     entry = importlib.import_module(f"benchmarks.{name}").measure(settings, device)
-    entry |= {"hardware": hardware(device), "smoke": settings.smoke}
-    entry["cores"] = available_cores()
+    entry |= {"hardware": hardware(device), "smoke": settings.smoke, "cores": cpu_count()}
     path = Path(settings.out_dir) / "benchmarks/results.json"
     results.save_json(path, results.read_json(path) | {name: entry})
     print(*timing.table({name: entry}), sep="\n", flush=True)
@@ -55,13 +56,10 @@ def main(argv=None) -> dict:
     """List the comparisons, or run those that are named."""
     settings = parse(Settings, __doc__, argv, positional=("names", "NAME", "*"))
     if not settings.names:
-        for name, what in NAMES.items():
-            print(f"{name:14s} {what}")
-        return asdict(settings)
+        print(*(f"{name:14s} {what}" for name, what in NAMES.items()), sep="\n")
     names = list(NAMES) if settings.names == ("all",) else settings.names
-    for name in names:
-        if name not in NAMES:
-            raise InputError(f"{name!r} is not a comparison: choose from {', '.join(NAMES)}")
+    if unknown := set(names) - set(NAMES):
+        raise InputError(f"{', '.join(unknown)}: no comparison: choose from {', '.join(NAMES)}")
     return {name: compare(name, settings) for name in names}
 
 

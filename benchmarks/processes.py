@@ -11,107 +11,103 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections import defaultdict
 from contextlib import contextmanager
 
+import ex_1b
 from benchmarks.timing import alternate, ratios, row
+from common.digits.data import Digits
 from common.runtime import files
 from common.runtime.errors import InputError
 
-STEPS = """
-import sys, time, torch, ex_1b
-from common.digits.data import Digits
-from common.runtime import distributed
-threads, steps, batch = map(int, sys.argv[1:])
-torch.set_num_threads(threads)
-images = torch.zeros(batch * steps, 28, 28, dtype=torch.uint8)
-labels = torch.zeros(len(images), dtype=torch.long)
-data = Digits(images, labels, images[:1], labels[:1], "black")
-for n in (1, steps):
-    part = Digits(images[: n * batch], labels[: n * batch], images[:1], labels[:1], "black")
-    started = time.perf_counter()
-    ex_1b.fit(part, ex_1b.Settings(epochs=1, batch=batch), torch.device("cpu"))
-    seconds = time.perf_counter() - started
-if distributed.is_main():
-    print(seconds)
-"""
+import torch
+
 SETTINGS = {  # name: (environment, threads)
     "as it is": ({}, 2),
     "OMP_WAIT_POLICY=passive": ({"OMP_WAIT_POLICY": "passive"}, 2),
     "--threads 1": ({}, 1),
 }
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
-def run(command, environment=(), launcher=()) -> str:
+def run(command, environment=None) -> str:
     """Run Python with `command` in the project's folder; return what it prints."""
-    environment = {**os.environ, "PYTHONPATH": str(files.ROOT), **dict(environment)}
-    done = subprocess.run([sys.executable, *launcher, *map(str, command)], env=environment,
-                          cwd=files.ROOT, capture_output=True, text=True)  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(files.ROOT), **(environment or {})}
+    command = [sys.executable, *map(str, command)]
+    done = subprocess.run(command, env=environment, cwd=files.ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise InputError(f"{' '.join(map(str, command))}: {done.stderr.strip()[-300:]}")
+        raise InputError(f"{' '.join(command[1:])}: {done.stderr.strip()[-300:]}")
     return done.stdout
 
 
 @contextmanager
 def busy_core():
     """Keep one core busy with another process."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def start_rows(settings) -> list:
     """Compare the start of the scripts that draw with bare imports."""
+    bare, rows = "import torch, matplotlib", []
     with tempfile.TemporaryDirectory() as out:
-        draws = {"ex_1c.py 2023": ["ex_1c.py", "2023", "--out-dir", out],
-                 "ex_2c.py --p 0.3": ["ex_2c.py", "--p", "0.3", "--out-dir", out]}  # fmt: skip
-        sides = {"bare": lambda: run(["-c", "import torch, matplotlib"])}
-        sides |= {name: lambda c=command: run(c) for name, command in draws.items()}
+        sides = {bare: lambda: run(["-c", bare])}
+        for line in ("ex_1c.py 2023", "ex_2c.py --p 0.3"):
+            sides[line] = lambda line=line: run([*line.split(), "--out-dir", out])
         seconds = alternate(sides, settings.repeats)
-    rows = []
-    for name in draws:
-        more = [a - b for a, b in zip(seconds[name], seconds["bare"], strict=True)]
-        work = (f"python {name}", "import torch, matplotlib")
-        rows.append(row(*work, more, 0.5, at_least=False, unit="s more"))
+    for line in list(sides)[1:]:
+        more = [a - b for a, b in zip(seconds[line], seconds[bare], strict=True)]
+        rows.append(row(f"python {line}", bare, more, 0.5, at_least=False, unit="s more"))
     return rows
 
 
-def training_seconds(settings, name: str, processes: int = 1) -> float:
-    """Return seconds of the training steps with the settings called `name`, in a new process."""
+def steps(threads: int, count: int, batch: int) -> float:
+    """Return the seconds of `count` training steps of ex_1b.py, after one that is not measured."""
+    torch.set_num_threads(threads)
+    images = torch.zeros(batch * count, 28, 28, dtype=torch.uint8)
+    labels = torch.zeros(len(images), dtype=torch.long)
+    for n in (batch, len(images)):
+        data = Digits(images[:n], labels[:n], images[:1], labels[:1], "black")
+        started = time.perf_counter()
+        ex_1b.fit(data, ex_1b.Settings(epochs=1, batch=batch), torch.device("cpu"))
+    return time.perf_counter() - started
+
+
+def training_seconds(settings, name: str, launcher=()) -> float:
+    """Return `steps` with the settings called `name`, in a new process."""
     environment, threads = SETTINGS[name]
     size = (2, 16) if settings.smoke else (20, 256)
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "steps.py")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(STEPS)
-        several = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-        launcher = several if processes > 1 else ()
-        said = run([path, threads, *size], environment, launcher)
+    said = run([*launcher, "-m", "benchmarks.processes", threads, *size], environment)
     return float(said.split()[-1])
 
 
 def measure(settings, device) -> dict:
     """Measure starts, the training beside a busy core, and two processes."""
-    rows, seconds = start_rows(settings), {}
+    rows, seconds = start_rows(settings), defaultdict(list)
     names = list(SETTINGS)[:1] if settings.smoke else list(SETTINGS)
     for turn in range(settings.repeats):
         for name in names[:: 1 if turn % 2 == 0 else -1]:
-            seconds.setdefault(f"{name}, quiet", []).append(training_seconds(settings, name))
+            seconds[f"{name}, quiet"].append(training_seconds(settings, name))
             with busy_core():
-                seconds.setdefault(f"{name}, busy", []).append(training_seconds(settings, name))
-        two = training_seconds(settings, "--threads 1", 2)
-        seconds.setdefault("two processes", []).append(two)
-    quiet = seconds["as it is, quiet"]
+                seconds[f"{name}, busy"].append(training_seconds(settings, name))
+        seconds["two processes"].append(training_seconds(settings, "--threads 1", TORCHRUN))
+
+    def add(work, side, against="quiet, as it is", **aim):
+        found = ratios(seconds[side], seconds["as it is, quiet"])
+        rows.append(row(work, against, found, **aim, unit="of its time"))
+
     for name in names:
-        busy = seconds[f"{name}, busy"]
-        rows.append(row(f"training beside a busy core, {name}", "quiet, as it is",
-                        ratios(busy, quiet), 2.5, at_least=False, unit="of its time"))  # fmt: skip
+        add(f"training beside a busy core, {name}", f"{name}, busy", target=2.5, at_least=False)
         if name != "as it is":
-            own = ratios(seconds[f"{name}, quiet"], quiet)
-            rows.append(row(f"training, {name}", "quiet, as it is", own, unit="of its time"))
-    rows.append(row("training by two processes", "one of two threads",
-                    ratios(seconds["two processes"], quiet), unit="of its time"))  # fmt: skip
+            add(f"training, {name}", f"{name}, quiet")
+    add("training by two processes", "two processes", "one of two threads")
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     return {"rows": rows, "seconds": seconds, "medians": medians}
+
+
+if __name__ == "__main__":
+    print(steps(*map(int, sys.argv[1:])))

@@ -54,11 +54,11 @@ class Settings(Common):
 
 def summary(runs: dict) -> dict:
     """Return {"mean": {...}, "std": {...}} over the seeds {seed: numbers}, sample deviation."""
-    names = sorted(set.intersection(*(set(run) for run in runs.values())))
+    names = sorted(set.intersection(*map(set, runs.values())))
     columns = {name: [run[name] for run in runs.values()] for name in names}
-    several = len(runs) > 1
-    std = {name: statistics.stdev(c) if several else 0.0 for name, c in columns.items()}
-    return {"mean": {name: statistics.mean(c) for name, c in columns.items()}, "std": std}
+    deviation = statistics.stdev if len(runs) > 1 else lambda column: 0.0
+    measures = {"mean": statistics.mean, "std": deviation}
+    return {k: {name: f(c) for name, c in columns.items()} for k, f in measures.items()}
 
 
 def under_protocol(folder: Path, smoke: bool) -> dict:
@@ -84,9 +84,8 @@ def trained(exercise: str, arguments: list, seed: int, folder: Path, settings) -
     """Return the metrics of one training; done in `folder` unless it is finished there."""
     module = importlib.import_module(exercise)
     arguments = [*arguments, "--seed", str(seed), "--out-dir", str(folder)]
-    arguments += ["--data-dir", settings.data_dir] if settings.data_dir else []
-    arguments += ["--threads", str(settings.threads)] if settings.threads else []
-    arguments += ["--smoke"] if settings.smoke else []
+    arguments += ["--data-dir", settings.data_dir] * bool(settings.data_dir)
+    arguments += ["--threads", str(settings.threads), *["--smoke"] * settings.smoke]
     wanted = results.to_json(resume_key(parse(module.Settings, "", arguments)))
     for path in folder.glob("figures/*.json"):
         found = results.read_json(path)
@@ -94,8 +93,7 @@ def trained(exercise: str, arguments: list, seed: int, folder: Path, settings) -
             return found
     (folder / "protocol.json").unlink(missing_ok=True)
     if issubclass(module.Settings, Training):
-        begun = any(folder.glob("checkpoints/*.resume.pt"))
-        arguments += ["--force"] + (["--resume"] if begun else [])
+        arguments += ["--force", *["--resume"] * any(folder.glob("checkpoints/*.resume.pt"))]
     return results.to_json(module.main(arguments))
 
 
@@ -108,7 +106,7 @@ def main(argv=None) -> dict:
     if exercise not in VARIANTS:
         raise InputError(f"{exercise!r}: choose one of {', '.join(VARIANTS)}")
     seeds = [int(seed) for seed in settings.seeds]
-    if not seeds or seeds != list(settings.seeds) or min(seeds) < 0:
+    if seeds != list(settings.seeds) or min(seeds) < 0:
         raise InputError(f"--seeds {settings.seeds}: give whole numbers from 0")
     table, path = {}, Path(settings.out_dir) / f"figures/{exercise}_seeds.json"
     for variant, arguments in VARIANTS[exercise].items():
@@ -119,8 +117,8 @@ def main(argv=None) -> dict:
             runs[str(seed)] = results.numbers(metrics)
             if exercise == "ex_3a":
                 runs[str(seed)] |= under_protocol(folder, settings.smoke)
-            row = {"seeds": runs, "source": metrics["source"], "hardware": metrics["hardware"]}
-            table[name] = row | {"settings": metrics["settings"]} | summary(runs)
+            table[name] = {k: metrics[k] for k in ("source", "hardware", "settings")}
+            table[name] |= {"seeds": runs} | summary(runs)
             print(results.save_json(path, table), f"{name}, seed {seed}", sep=": ", flush=True)
     return table
 

@@ -22,9 +22,8 @@ def alternate(sides: dict, repeats: int) -> dict:
 
 def spread(values) -> dict:
     """Return the median, the least and the greatest of `values`, and their number."""
-    values = [float(value) for value in values]
-    middle = statistics.median(values)
-    return {"median": middle, "min": min(values), "max": max(values), "repeats": len(values)}
+    middle, least, most = statistics.median(values), min(values), max(values)
+    return {"median": middle, "min": least, "max": most, "repeats": len(values)}
 
 
 def row(work, against, values, target=None, *, at_least=True, unit="x") -> dict:
@@ -32,8 +31,8 @@ def row(work, against, values, target=None, *, at_least=True, unit="x") -> dict:
 
     at_least: whether more is better.  unit: "x" for a ratio, else in words.
     """
-    found = {"work": work, "against": against, "unit": unit, "value": spread(values)}
-    return found | {"target": target, "at_least": at_least}
+    return {"work": work, "against": against, "unit": unit, "value": spread(values),
+            "target": target, "at_least": at_least}  # fmt: skip
 
 
 def ratios(slow, fast) -> list:
@@ -45,8 +44,8 @@ def table(everything: dict) -> list[str]:
     """Return the rows of the table in benchmarks/README.md: work, against, measured, aim."""
     rows = []
     for row in (row for name in sorted(everything) for row in everything[name]["rows"]):
-        value, sign = row["value"], "≥" if row["at_least"] else "≤"
-        aim = "–" if row["target"] is None else f"{sign} {row['target']:g}"
+        value = row["value"]
+        aim = f"{'≥' if row['at_least'] else '≤'} {row['target']:g}" if row["target"] else "–"
         many = f"{value['median']:.3g} {row['unit']} ({value['min']:.3g}–{value['max']:.3g})"
         rows.append(f"| {row['work']} | {row['against']} | {many} | {aim} |")
     return rows

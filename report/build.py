@@ -13,7 +13,6 @@ import glob
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from common.runtime import files, results, script
@@ -24,11 +23,6 @@ import typst
 
 NAME, TEXT = "solutions.pdf", files.ROOT / "report"
 DATE = 1_795_305_600  # 2026-11-22, seconds since 1970: of nothing but the PDF's own stamp
-
-
-@dataclass(frozen=True)
-class Settings(Common):
-    """Where the report is written: --out-dir; --threads changes nothing."""
 
 
 def needed() -> list[str]:
@@ -46,17 +40,16 @@ def gather(folder: Path, out_dir: str) -> str:
     """
     shutil.copytree(TEXT, folder / "report", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (folder / "figures").mkdir()
-    own = sorted((Path(out_dir) / "figures").glob("*.json"))
-    if Path(out_dir).resolve() != files.ROOT and (Path(out_dir) / "figures").exists():
-        index = []
-        for path in own:
-            found, drawn = results.read_json(path), pictures_of(path, own)
-            rows = [[key, f"{value:.6g}"] for key, value in results.numbers(found).items()]
-            names = [picture.name for picture in drawn]
-            index.append({"name": path.stem, "rows": rows, "drawn": names})
-            index[-1]["source"] = str(found.get("source", ""))
+    own = Path(out_dir) / "figures"
+    if Path(out_dir).resolve() != files.ROOT and own.exists():
+        index, paths = [], sorted(own.glob("*.json"))
+        for path in paths:
+            found, drawn = results.read_json(path), pictures_of(path, paths)
             for picture in drawn:
                 shutil.copy(picture, folder / "figures")
+            rows = [[key, f"{value:.6g}"] for key, value in results.numbers(found).items()]
+            index.append({"name": path.stem, "source": str(found.get("source", "")), "rows": rows,
+                          "drawn": [picture.name for picture in drawn]})  # fmt: skip
         results.save_json(folder / "figures/index.json", {"results": index})
         return "own.typ"
     for name in needed():
@@ -68,9 +61,9 @@ def gather(folder: Path, out_dir: str) -> str:
 
 def pictures_of(path: Path, others: list) -> list:
     """Return the pictures beside the JSON `path`: named after it, and after no longer one."""
-    longer = [o.stem for o in others if o.stem != path.stem and o.stem.startswith(path.stem)]
+    longer = tuple(o.stem for o in others if o != path and o.stem.startswith(path.stem))
     near = sorted(path.parent.glob(f"{glob.escape(path.stem)}*.png"))
-    return [one for one in near if not any(one.stem.startswith(stem) for stem in longer)]
+    return [picture for picture in near if not picture.stem.startswith(longer)]
 
 
 def compiled(out_dir: str = ".") -> bytes:
@@ -82,18 +75,16 @@ def compiled(out_dir: str = ".") -> bytes:
             compiler = typst.Compiler(main, root=folder, ignore_system_fonts=True)
             return compiler.compile(format="pdf", timestamp=DATE)
         except OSError as error:  # shutil.Error has no reason of its own
-            raise InputError(
-                f"cannot gather the report: {' '.join(str(error).split())[:300]}"
-            ) from error
+            what = f"cannot gather the report: {error}"
         except typst.TypstError as error:
-            what = re.sub(rf"\S*{folder.name}/?", "", str(error.diagnostic or error))
-            what = " ".join(what.split())[:300]
-            raise InputError(f"the report does not compile: {what}") from error
+            found = re.sub(rf"\S*{folder.name}/?", "", str(error.diagnostic or error))
+            what = f"the report does not compile: {found}"
+        raise InputError(" ".join(what.split())[:300])
 
 
 def main(argv=None) -> dict:
     """Compile the report and write it, whole."""
-    settings = parse(Settings, __doc__, argv, without=("seed", "device", "data_dir"))
+    settings = parse(Common, __doc__, argv, without=("seed", "device", "data_dir"))
     content = compiled(settings.out_dir)
     path = Path(settings.out_dir) / NAME
     print(files.atomic_write(path, lambda temporary: temporary.write_bytes(content)))

@@ -2,30 +2,20 @@
 
     python -m report.overview    -> figures/overview.png, figures/overview.json
 
-Drawn from the shipped checkpoints: two draws of each label, curves of
-three source sizes, and 2000 points of the replica model by replica exchange.
+Drawn from the shipped checkpoints: two draws of each label, curves of three source sizes, and 2000
+points of the replica model by replica exchange.
 """
-
-from dataclasses import dataclass
 
 from common import ebm, langevin, plots
 from common.digits import model as digit_model
 from common.light_curves import model as curve_model
 from common.runtime import files, results, script
-from common.runtime.options import Common, option, parse
+from common.runtime.options import Common, parse
 from common.swiss_roll.data import load_model
 
 import torch
 
 SIZES = (0.1, 0.5, 2.0)  # R_E
-
-
-@dataclass(frozen=True)
-class Settings(Common):
-    """How many points of the roll."""
-
-    points: int = option(2000, "of the roll", minimum=10, maximum=10**6, smoke=50)
-    steps: int = option(300, "of its sampler", minimum=1, maximum=10**6, smoke=10)
 
 
 def drawing(images, curves, points):
@@ -47,7 +37,7 @@ def drawing(images, curves, points):
 @torch.no_grad()
 def main(argv=None) -> dict:
     """Draw from the three models; write the picture."""
-    settings = parse(Settings, __doc__, argv, without=("device", "data_dir"))
+    settings = parse(Common, __doc__, argv, without=("device", "data_dir"))
     results.keep_shipped(settings)
     script.start(settings)
     model, content = digit_model.load()
@@ -56,12 +46,13 @@ def main(argv=None) -> dict:
     source = {"digits": content["source"], "curves": curves["source"]}
     drawn = curve_model.draw(model, curve_model.as_sizes(SIZES), 1)[:, 0]
     model, content = load_model(files.ROOT / "checkpoints/ex_3a_replica.pt")
-    start = ebm.BASE * torch.randn(3, settings.points, 2)
+    n, steps = (50, 10) if settings.smoke else (2000, 300)
+    start = ebm.BASE * torch.randn(3, n, 2)
     points, _ = langevin.replica_exchange(
-        start, model.value_and_gradient, (1, 0.3, 0), ebm.BASE, (0.03, 0.1), settings.steps
+        start, model.value_and_gradient, (1, 0.3, 0), ebm.BASE, (0.03, 0.1), steps
     )
     figure = drawing(images, dict(zip(SIZES, drawn, strict=True)), points[0])
-    metrics = {"source": source | {"roll": content["source"]}, "points": settings.points}
+    metrics = {"source": source | {"roll": content["source"]}, "points": n}
     return results.save_results(settings.out_dir, "overview", metrics, {"overview": figure})
 
 

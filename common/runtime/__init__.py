@@ -4,7 +4,7 @@ errors       InputError, a mistake of the user
 options      a dataclass becomes command-line flags
 script       how a script starts and ends: seeds, threads, signals, errors in one line
 seeding      random numbers that depend on (seed, step) alone
-device       cores, accelerators, bfloat16
+device       accelerators, bfloat16
 distributed  the processes that torchrun starts
 files        files are written whole or not at all; locks; where files are found
 results      JSON and figures

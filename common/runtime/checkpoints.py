@@ -27,8 +27,8 @@ def unclaimed(path: Path, key: dict, force: bool, older: dict | None = None) -> 
     """Return `path` if a training with the settings `key` may write its checkpoint there.
 
     key: see `options.resume_key`, and "source", of the data.  older: what a checkpoint that lacks a
-    setting was trained with.  Raises InputError when the file
-    there was trained with other settings or on other data, unless `force` or both are --smoke.
+    setting was trained with.  Raises InputError when the file there was trained with other settings
+    or on other data, unless `force` or both are --smoke.
     """
     if not force and Path(path).is_file():
         was = dict(older or {})
@@ -37,10 +37,9 @@ def unclaimed(path: Path, key: dict, force: bool, older: dict | None = None) -> 
             was |= {k: content[k] for k in key if k in content} | content["settings"]
         for name in [] if was.get("smoke") and key.get("smoke") else key:
             if name in was and was[name] != key[name]:
-                raise InputError(
-                    f"{path} was trained with {name} = {was[name]}, not {key[name]}: choose "
-                    "another --out-dir, or add --force to overwrite it"
-                )
+                other = f"{name} = {was[name]}, not {key[name]}"
+                other += ": choose another --out-dir, or add --force to overwrite it"
+                raise InputError(f"{path} was trained with {other}")
     return Path(path)
 
 
@@ -59,9 +58,9 @@ def load(path: Path, exercise: str, made_by: str, needs: dict | None = None) -> 
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes reach every part of the unpickler
         raise InputError(f"{path} is damaged or not a checkpoint: {again}") from error
-    found = content.get("exercise") if isinstance(content, dict) else None
-    if not isinstance(found, str) or found != exercise:
-        found = " ".join(found[:40].split()) if isinstance(found, str) else "unknown"
+    found = content.get("exercise", "unknown") if isinstance(content, dict) else "unknown"
+    found = " ".join(str(found).split())[:40]
+    if found != exercise:
         raise InputError(f"{path} is a checkpoint of {found}, not of {exercise}: {again}")
     for name, kind in (needs or {}).items():
         if not isinstance(content.get(name), kind):
@@ -72,8 +71,7 @@ def load(path: Path, exercise: str, made_by: str, needs: dict | None = None) -> 
 def load_model(path: Path, exercise: str, made_by: str, build, needs: dict | None = None):
     """Return (module, checkpoint): `build(**content["model"])` with the checkpoint's weights.
 
-    needs: see `load`.
-    Raises InputError, naming the command to run, when the file is missing, damaged or foreign.
+    needs, and errors: see `load`.
     """
     needs = {"model": dict, "weights": dict, "source": str, **(needs or {})}
     content = load(path, exercise, made_by, needs)
@@ -84,9 +82,22 @@ def load_model(path: Path, exercise: str, made_by: str, build, needs: dict | Non
 
 
 def restore(module: torch.nn.Module, content: dict, path: Path, made_by: str) -> None:
-    """Put content["weights"] into `module`; raise InputError, naming `path`, if they do not fit."""
+    """Put content["weights"] into `module`; raise InputError, naming `path`, if they do not fit.
+
+    Names and shapes must be the same, every number in the file itself (no tensor stretched over
+    few bytes), parameters finite, no number nan, and permutations permutations.
+    """
     with damage(path, made_by):
-        check_weights(module, content["weights"])
+        wanted, parameters = module.state_dict(), dict(module.named_parameters())
+        for name, value in content["weights"].items():
+            whole = value.untyped_storage().nbytes() >= value.numel() * value.itemsize
+            if not whole or value.is_floating_point() != wanted[name].is_floating_point():
+                raise ValueError(f"{name} holds other numbers")
+            if value.isnan().any() or (name in parameters and not value.isfinite().all()):
+                raise ValueError(f"{name} is not finite")
+            order = value.dim() and not value.is_floating_point()
+            if order and sorted(value.flatten().tolist()) != [*range(value.numel())]:
+                raise ValueError(f"{name} is not a permutation")
         module.load_state_dict(content["weights"])
 
 
@@ -101,50 +112,24 @@ def damage(path, made_by):
     """Turn what reading a damaged checkpoint raises in the block into `damaged`."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise damaged(path, str(error), made_by) from error
 
 
 def check_archive(path: Path) -> None:
     """Raise an error unless `path` is a zip file as torch.save writes it, stored and undamaged.
 
-    torch itself does not compare the checksums: a flipped bit would be another weight.
+    torch itself does not compare the checksums: a flipped bit would be another weight.  Names that
+    differ and a size within the file's own bound what is read.
     """
     with zipfile.ZipFile(path) as file:
         entries = file.infolist()
-        if len({entry.filename for entry in entries}) < len(entries):
-            raise ValueError("two entries of the same name")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("compressed: its size would not bound what is read")
-        if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise ValueError("entries overlap")
-        if file.testzip() is not None:
-            raise ValueError("a checksum is wrong")
-
-
-def check_weights(module: torch.nn.Module, found: dict) -> None:
-    """Raise ValueError unless `found` can be those of `module`.
-
-    Names and shapes are the same, every number is in the file itself (no tensor stretched over
-    few bytes), parameters are finite, no number is nan, and permutations are permutations.
-    """
-    wanted, parameters = module.state_dict(), dict(module.named_parameters())
-    if not isinstance(found, dict) or found.keys() != wanted.keys():
-        raise ValueError("other names of weights")
-    for name, value in found.items():
-        want = wanted[name]
-        if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
-            raise ValueError(f"{name} is not a tensor of numbers")
-        if value.shape != want.shape or value.is_floating_point() != want.is_floating_point():
-            raise ValueError(f"{name} has the shape {tuple(value.shape)}")
-        if value.is_meta or value.untyped_storage().nbytes() < value.numel() * value.itemsize:
-            raise ValueError(f"{name} has fewer numbers than its shape says")
-        if value.isnan().any() or (name in parameters and not value.isfinite().all()):
-            raise ValueError(f"{name} is not finite")
-        if not value.is_floating_point() and value.dim():
-            order = torch.arange(value.numel(), dtype=value.dtype)
-            if not torch.equal(value.flatten().sort().values, order):
-                raise ValueError(f"{name} is not a permutation")
+        different = len({entry.filename for entry in entries}) == len(entries)
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        size = sum(entry.file_size for entry in entries)
+        fits = different and stored and size <= path.stat().st_size
+        if not fits or file.testzip() is not None:
+            raise ValueError("not as torch.save writes it, or a checksum is wrong")
 
 
 def round_to_fp16(module: torch.nn.Module) -> torch.nn.Module:

@@ -1,27 +1,12 @@
-"""Cores, accelerators and number formats: what this machine has."""
+"""Accelerators and number formats: what this machine has."""
 
-import math
 import os
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import contextmanager
 
 from common.runtime import distributed
 from common.runtime.errors import InputError
 
 import torch
-
-
-def available_cores() -> int:
-    """Count the cores this process may really use: its affinity and its container's quota."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        cores = os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such file, or the quota is "max"
-        return cores
 
 
 @contextmanager
@@ -65,10 +50,8 @@ def fast_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        has = torch.cpu.get_capabilities()
-        return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-    return False
+    has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
 def autocast(device: torch.device, enabled: bool = True):
@@ -77,9 +60,7 @@ def autocast(device: torch.device, enabled: bool = True):
     Only products are rounded (8 bits of mantissa); sums inside a product, weights, losses and
     the optimiser stay in float32.
     """
-    if enabled and fast_bfloat16(device):
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, enabled and fast_bfloat16(device))
 
 
 def hardware(device: torch.device) -> str:
@@ -87,8 +68,8 @@ def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
-        name = f"{torch.cpu.get_capabilities().get('cpu_name', device.type)}"
         threads = torch.get_num_threads()
+        name = torch.cpu.get_capabilities().get("cpu_name", device.type)
         name += f", {threads} thread{'s' * (threads > 1)}"
     if distributed.world_size() > 1:
         name += f" in each of {distributed.world_size()} processes"

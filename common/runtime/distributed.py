@@ -44,20 +44,16 @@ def shard(*tensors):
     """
     if world_size() == 1:
         return tensors
-    rows, rest = divmod(len(tensors[0]), world_size())
-    if rest:
+    if len(tensors[0]) % world_size():
         raise InputError(f"--batch {len(tensors[0])}: must be a multiple of {world_size()}")
-    mine = slice(dist.get_rank() * rows, (dist.get_rank() + 1) * rows)
-    return tuple(tensor[mine] for tensor in tensors)
+    return tuple(tensor.chunk(world_size())[dist.get_rank()] for tensor in tensors)
 
 
 def all_reduce(values: torch.Tensor) -> torch.Tensor:
-    """Return the mean of a tensor over the processes, on every one of them."""
-    if world_size() > 1:
-        values = values.detach().clone()
-        dist.all_reduce(values)
-        values /= world_size()
-    return values
+    """Return the mean of a tensor over torchrun's processes, on every one of them."""
+    values = values.detach().clone()
+    dist.all_reduce(values)
+    return values / world_size()
 
 
 class _Terms(nn.Module):

@@ -63,28 +63,21 @@ def atomic_write(path: Path, write) -> Path:
     Raises InputError when the folder or the file cannot be written.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.parent / f"{_mark(path)}{os.getpid()}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_kind(path)
         _remove_leftovers(path)
-        handle, name = tempfile.mkstemp(".tmp", f"{_mark(path)}{os.getpid()}.", path.parent)
-        os.close(handle)
-        temporary = Path(name)
         write(temporary)
         with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-        temporary = None
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(f"cannot write {path}: {reason}; choose another place") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return path
 
 
@@ -96,11 +89,10 @@ def _mark(path: Path) -> str:
 
 def _remove_leftovers(path: Path) -> None:
     """Delete what processes of this host left that were killed while they wrote `path`."""
-    mark = _mark(path)
-    for left in path.parent.glob(f"{mark}*.tmp") if os.name == "posix" else ():
+    for left in path.parent.glob(f"{_mark(path)}*.tmp") if os.name == "posix" else ():
         with contextlib.suppress(ValueError, OSError):
             try:
-                os.kill(int(left.name.removeprefix(mark).split(".")[0]), 0)
+                os.kill(int(left.name.split(".")[2]), 0)
             except ProcessLookupError:
                 left.unlink()
 

@@ -9,7 +9,7 @@
 
 import argparse
 import dataclasses
-import itertools
+import inspect
 import math
 import os
 import sys
@@ -18,10 +18,8 @@ from typing import NoReturn
 
 from common.runtime.errors import InputError
 
-UNSET = object()
 
-
-def option(default, help, *, choices=None, minimum=None, maximum=None, smoke=UNSET, trains=True):
+def option(default, help, *, choices=None, minimum=None, maximum=None, smoke=None, trains=True):
     """Declare one setting: its default, its help (with the unit), its range, its `--smoke` value.
 
     `choices` lists the allowed values; `minimum` and `maximum` are inclusive; `smoke` replaces
@@ -38,15 +36,9 @@ class Common:
 
     seed: int = option(0, "seed of every random number", minimum=0, maximum=2**31 - 1)
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps: where to compute", trains=False)
-    threads: int = option(
-        0, "CPU threads; 0 takes the available cores", minimum=0, maximum=1024, trains=False
-    )
-    data_dir: str = option(
-        "", "folder with the data (default: data; MNIST: or the variable MNIST_ROOT)", trains=False
-    )
-    out_dir: str = option(
-        ".", "checkpoints/ and figures/ are written below it", smoke="smoke", trains=False
-    )
+    threads: int = option(0, "CPU threads; 0: all", minimum=0, maximum=1024, trains=False)
+    data_dir: str = option("", "of the data (default: data; MNIST: or $MNIST_ROOT)", trains=False)
+    out_dir: str = option(".", "of checkpoints/ and figures/", smoke="smoke", trains=False)
     smoke: bool = option(False, "tiny sizes, seconds instead of minutes; writes into smoke/")
 
 
@@ -76,6 +68,28 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
+def _text(word: str) -> str:
+    """Return what was typed, ~ as the home folder."""
+    if not word:
+        raise argparse.ArgumentTypeError("empty; leave it out for the default")
+    return os.path.expanduser(word)
+
+
+def _numbers(word: str) -> tuple:
+    """Return the numbers in `word`, which commas may divide."""
+    return tuple(float(number) for number in word.rstrip(",").split(","))
+
+
+_numbers.__name__ = "number"  # argparse names it in its error
+KINDS = {  # type of a field: how argparse reads it
+    bool: {"action": "store_true"},
+    int: {"type": int, "metavar": "N"},
+    float: {"type": float, "metavar": "NUMBER"},
+    str: {"type": _text, "metavar": "TEXT"},
+    tuple: {"type": _numbers, "metavar": "NUMBER", "nargs": "+"},
+}
+
+
 def parse(settings_class, description, argv=None, positional=None, without=()):
     """Read `argv` (default: the command line) into an instance of `settings_class`.
 
@@ -83,49 +97,56 @@ def parse(settings_class, description, argv=None, positional=None, without=()):
     given without a flag, or None.  without: fields that have no flag here, since they would do
     nothing.  Exits with status 2 and one line on bad input.
     """
-    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    fields, groups = dataclasses.fields(settings_class), {}
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
+                    argument_default=argparse.SUPPRESS)  # fmt: skip
+    fields = {field.name: field for field in dataclasses.fields(settings_class)}
+    flags = {name: field for name, field in fields.items() if name not in without}
+    if positional:
+        name, metavar, nargs = positional
+        help = flags.pop(name).metadata["help"]
+        parser.add_argument(name, metavar=metavar, nargs=nargs, type=lambda w: (w,), help=help)
     for kind in settings_class.__mro__[:-1]:  # one group of flags for each class
-        for name in vars(kind).get("__annotations__", {}):
-            groups.setdefault(name, kind.__doc__.splitlines()[0].rstrip("."))
-    titles = {title: parser.add_argument_group(title) for title in groups.values()}
-    for field in fields:
-        if positional and field.name == positional[0]:
-            name, metavar, nargs = positional
-            help = field.metadata["help"]
-            parser.add_argument(name, metavar=metavar, nargs=nargs, default=UNSET, help=help)
-        elif field.name not in without:
-            _add_flag(titles[groups[field.name]], field)
-    found = vars(parser.parse_args(argv)).items()
-    given = {k: _given(v) for k, v in found if v is not UNSET}
-    typed = frozenset(given)
-    for name in [k for k in typed if given[k] == ""]:
-        parser.error(f"--{name.replace('_', '-')}: empty; leave it out for the default")
-    for field in fields:
-        smoke = field.metadata["smoke"]
-        if given.get("smoke") and field.name not in given and smoke is not UNSET:
-            given[field.name] = smoke
-    try:
-        settings = validated(settings_class(**given))
-    except InputError as error:
-        parser.error(str(error))
-    object.__setattr__(settings, "typed", typed)  # no setting: what `no_effect` asks
+        group = parser.add_argument_group(kind.__doc__.splitlines()[0].rstrip("."))
+        for name in inspect.get_annotations(kind):
+            if name in flags:
+                _add_flag(group, flags.pop(name))
+    typed = vars(parser.parse_args(argv))
+    typed = {k: sum(v, ()) if isinstance(v, list) else v for k, v in typed.items()}
+    smoke = {name: field.metadata["smoke"] for name, field in fields.items()}
+    smoke = {k: v for k, v in smoke.items() if v is not None} if typed.get("smoke") else {}
+    settings = settings_class(**smoke | typed)
+    for name, field in fields.items():
+        if wrong := _wrong(getattr(settings, name), field.metadata):
+            parser.error(f"{_flag(name)} {wrong}")
+    object.__setattr__(settings, "typed", frozenset(typed))  # no setting: what `no_effect` asks
     return settings
 
 
-def _given(value):
-    """Return what was typed: the numbers of a list together, a path with ~ as the home folder."""
-    if isinstance(value, list):
-        return tuple(itertools.chain(*(v if isinstance(v, tuple) else [v] for v in value)))
-    return os.path.expanduser(value) if isinstance(value, str) else value
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
-def _numbers(text: str) -> tuple:
-    """Return the numbers in `text`, which commas may divide."""
-    return tuple(float(word) for word in text.rstrip(",").split(","))
+def _add_flag(group, field):
+    details, kind = field.metadata, KINDS[field.type]
+    if details["choices"]:
+        kind = kind | {"choices": details["choices"], "metavar": None}
+    help = details["help"].replace("%", "%%")
+    if field.type is not bool and field.default not in ("", ()) and "default: " not in help:
+        numbers = field.default if field.type is tuple else ()
+        help += f" (default: {' '.join(f'{v:g}' for v in numbers) or field.default})"
+    group.add_argument(_flag(field.name), help=help, **kind)
 
 
-_numbers.__name__ = "number"  # argparse names it in its error
+def _wrong(value, details) -> str:
+    """Return what is wrong with a number or numbers, "" if nothing is."""
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            return f"{number}: must be finite"
+    if details["minimum"] is not None and value < details["minimum"]:
+        return f"{value}: must be at least {details['minimum']}"
+    if details["maximum"] is not None and value > details["maximum"]:
+        return f"{value}: must be at most {details['maximum']}"
+    return ""
 
 
 def no_effect(settings, names: str, why: str) -> None:
@@ -138,42 +159,7 @@ def no_effect(settings, names: str, why: str) -> None:
         other = getattr(settings, field.name) not in usual
         given = field.name in settings.typed if hasattr(settings, "typed") else other
         if field.name in names.split() and given:
-            raise InputError(f"--{field.name.replace('_', '-')} has no effect {why}")
-
-
-def _add_flag(parser, field):
-    flag, details = "--" + field.name.replace("_", "-"), field.metadata
-    help = details["help"].replace("%", "%%")
-    if field.type is bool:
-        kind = {"action": "store_true"}
-    elif field.type is tuple:  # of numbers
-        kind = {"nargs": "+", "type": _numbers, "metavar": "NUMBER"}
-        help += f" (default: {' '.join(f'{v:g}' for v in field.default)})" if field.default else ""
-    else:
-        metavar = (
-            None
-            if details["choices"]
-            else {"str": "TEXT", "int": "N"}.get(field.type.__name__, "NUMBER")
-        )
-        kind = {"type": field.type, "choices": details["choices"], "metavar": metavar}
-        own = field.default in ("", None) or "default: " in help
-        help += "" if own else f" (default: {field.default})"
-    parser.add_argument(flag, default=UNSET, help=help, **kind)
-
-
-def validated(settings):
-    """Return `settings` if every number is finite and in its range, else raise InputError."""
-    for field in dataclasses.fields(settings):
-        value, details = getattr(settings, field.name), field.metadata
-        flag = "--" + field.name.replace("_", "-")
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, float) and not math.isfinite(number):
-                raise InputError(f"{flag} {number}: must be finite")
-        if details["minimum"] is not None and value < details["minimum"]:
-            raise InputError(f"{flag} {value}: must be at least {details['minimum']}")
-        if details["maximum"] is not None and value > details["maximum"]:
-            raise InputError(f"{flag} {value}: must be at most {details['maximum']}")
-    return settings
+            raise InputError(f"{_flag(field.name)} has no effect {why}")
 
 
 def resume_key(settings, **more) -> dict:

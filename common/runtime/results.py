@@ -1,6 +1,5 @@
 """What a script leaves besides weights: numbers as JSON, and figures."""
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -48,20 +47,21 @@ def expected(name: str, key: str, digits: int = 2, row: str = "") -> str:
 
     From `key` of `row` (default: `name`) in the project's figures/{name}_seeds.json; "" without it.
     """
-    with contextlib.suppress(InputError):
-        found = read_json(files.ROOT / f"figures/{name}_seeds.json").get(row or name, {})
-        if key in found.get("mean", {}):
-            mean, std = (f"{found[part][key]:.{digits}f}" for part in ("mean", "std"))
-            return f" (with default settings: {mean} ± {std})"
-    return ""
+    mean, std = (_shipped(f"{name}_seeds", row or name, part, key) for part in ("mean", "std"))
+    return "" if mean is None else f" (with default settings: {mean:.{digits}f} ± {std:.{digits}f})"
 
 
 def shipped(name: str, *keys: str, digits: int = 2) -> str:
     """Return " (shipped: 0.52)", what figures/{name}.json of the project has at `keys`, or ""."""
+    found = _shipped(name, *keys)
+    return "" if found is None else f" (shipped: {found:.{digits}f})"
+
+
+def _shipped(name: str, *keys: str):
     found = read_json(files.ROOT / f"figures/{name}.json")
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
-    return "" if found is None else f" (shipped: {found:.{digits}f})"
+    return found
 
 
 def save_json(path: Path, content: dict) -> Path:
@@ -94,7 +94,7 @@ def to_json(value):
     return value
 
 
-def numbers(metrics: dict, prefix: str = "") -> dict:
+def numbers(metrics: dict) -> dict:
     """Return {"test.distances.w1": 0.02, ...}: every number of `metrics` that is a result.
 
     Left out are lists, settings and histories, and what is no number.
@@ -102,9 +102,9 @@ def numbers(metrics: dict, prefix: str = "") -> dict:
     found = {}
     for name, value in metrics.items():
         if isinstance(value, dict) and name not in ("settings", "history", "history_nats"):
-            found |= numbers(value, f"{prefix}{name}.")
+            found |= {f"{name}.{below}": number for below, number in numbers(value).items()}
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[prefix + name] = value
+            found[name] = value
     return found
 
 

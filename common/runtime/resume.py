@@ -8,6 +8,7 @@ from common.runtime.device import hardware
 from common.runtime.errors import InputError
 
 AGAIN = "the same command without --resume"
+KEPT = {"step": int, "seconds": float, "history": dict, "sums": dict, "hardware": str}
 
 
 class State:
@@ -20,27 +21,22 @@ class State:
     or when neither is asked for and there is one.
     """
 
-    KEPT = ("step", "seconds", "history", "sums", "hardware")
-
     def __init__(self, checkpoint, key: dict, resume=False, force=True, every_seconds=20.0):
         self.path = Path(checkpoint).with_suffix(".resume.pt") if checkpoint else None
         self.key, self.every_seconds = key, every_seconds
         self.step, self.seconds, self.history, self.sums = 0, 0.0, {}, {}
+        self.saved, self.saved_step = time.monotonic(), None  # None: nothing written or read yet
+        self.content = self._read() if resume else None
         if not resume and not force and self.path.exists():
             raise InputError(f"{self.path}: an unfinished training; add --resume or --force")
-        self.content = self._read() if resume else None
-        self.saved = time.monotonic()
-        self.saved_step = None  # of the state on disk, if this run has written or read it
 
     def _read(self):
-        kinds = {"step": int, "seconds": float, "history": dict, "sums": dict, "hardware": str}
-        needs = {"identity": dict, "weights": dict, "optimizer": dict} | kinds
         if not self.path.is_file():
             raise InputError(f"--resume: no unfinished training {self.path}; leave --resume out")
+        needs = {"identity": dict, "weights": dict, "optimizer": dict} | KEPT
         content = checkpoints.load(self.path, "unfinished training", AGAIN, needs)
         for name, now in self.key.items():
-            was = content["identity"].get(name)
-            if was != now:
+            if (was := content["identity"].get(name)) != now:
                 raise InputError(f"--resume: {self.path} was begun with {name} = {was}, not {now}")
         return content
 
@@ -50,18 +46,13 @@ class State:
         self.hardware = hardware(next(model.parameters()).device)
         if self.content:
             checkpoints.restore(model, self.content, self.path, AGAIN)
-            self._restore_optimizer(optimizer)
-            for name in self.KEPT:
-                setattr(self, name, self.content[name])
+            with checkpoints.damage(self.path, AGAIN):
+                optimizer.load_state_dict(self.content["optimizer"])
+                for parameter, kept in optimizer.state.items():
+                    if any(v.dim() and v.shape != parameter.shape for v in kept.values()):
+                        raise ValueError("optimizer: of other shapes")
+            vars(self).update({name: self.content[name] for name in KEPT})
             self.saved_step = self.step
-
-    def _restore_optimizer(self, optimizer):
-        with checkpoints.damage(self.path, AGAIN):
-            optimizer.load_state_dict(self.content["optimizer"])
-            for parameter, kept in optimizer.state.items():
-                for value in kept.values():
-                    if value.dim() and value.shape != parameter.shape:
-                        raise ValueError(f"optimizer: {tuple(value.shape)}")
 
     def due(self) -> bool:
         """Tell whether it is time to save."""
@@ -73,8 +64,8 @@ class State:
             return
         for group, lr in zip(self.optimizer.param_groups, learning_rates, strict=True):
             group["lr"] = lr
-        content = {"exercise": "unfinished training", "identity": self.key}
-        content |= {name: getattr(self, name) for name in self.KEPT}
+        content = {name: getattr(self, name) for name in KEPT}
+        content |= {"exercise": "unfinished training", "identity": self.key}
         content |= {"weights": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         checkpoints.save(self.path, content)
         self.saved, self.saved_step = time.monotonic(), self.step

@@ -2,21 +2,20 @@
 
 import errno
 import os
-import random
 import signal
 import sys
-import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
 from common.runtime import distributed, files
-from common.runtime.device import available_cores, pick_device
+from common.runtime.device import pick_device
 from common.runtime.errors import InputError
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from joblib import cpu_count
 
 
 def start(settings) -> torch.device:
@@ -28,10 +27,9 @@ def start(settings) -> torch.device:
     """
     files.check_writable(Path(settings.out_dir) / "figures/new")
     distributed.init()
-    random.seed(settings.seed)
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)
-    share = max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    share = max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     torch.set_num_threads(settings.threads or share)
     device = pick_device(settings.device)
     if device.type == "cuda" and device.index is not None:
@@ -53,9 +51,6 @@ def signals_between_steps():
             stop(signum)
         caught.append(signum)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield caught
@@ -77,40 +72,38 @@ def run(main) -> None:
     """
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in ("stdout", "stderr"):  # None when closed: `python ex_1c.py 1 >&-`
-        if getattr(sys, name) is None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: `python ex_1c.py 1 >&-`
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a terminal without Greek letters
+        getattr(sys, name).reconfigure(errors="replace")  # a terminal without Greek letters
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    name = Path(sys.argv[0])
-    name = name.parent.name if name.name == "__main__.py" else name.name
     try:
         main()
         sys.stdout.flush()
     except InputError as error:
-        sys.exit(_say(f"{name}: error: {error}", 2))
+        _end(f"error: {error}", 2)
+    except KeyboardInterrupt:
+        _end("stopped by Ctrl-C", 130)
     except RuntimeError as error:
         words = ("gloo", "NCCL", "Connection", "Broken pipe")
         lost = isinstance(error, dist.DistError) or any(word in str(error) for word in words)
         if distributed.world_size() == 1 or not lost:
             raise
-        text = "another process of the run has ended; add --resume to go on"
-        sys.exit(_say(f"{name}: error: {text}", 1))
-    except KeyboardInterrupt:
-        sys.exit(_say(f"{name}: stopped by Ctrl-C", 130))
-    except BrokenPipeError:  # `python ex_1c.py 1 | head -0`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        _end("error: another process of the run has ended; add --resume to go on", 1)
     except OSError as error:  # of standard output: files have their own message
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(_say(f"{name}: error: standard output: {error.strerror}", 2))
+        if error.errno == errno.EPIPE:  # `python ex_1c.py 1 | head -0`
+            sys.exit(141)
+        _end(f"error: standard output: {error.strerror}", 2)
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def _say(line: str, status: int) -> int:
-    sys.stderr.write(line.replace("\n", " ") + "\n")
-    return status
+def _end(what: str, status: int):
+    """Leave with `status` after a line on standard error that begins with the script's name."""
+    script = Path(sys.argv[0])
+    name = script.parent.name if script.name == "__main__.py" else script.name
+    sys.stderr.write(f"{name}: {what}".replace("\n", " ") + "\n")
+    sys.exit(status)

@@ -33,8 +33,6 @@ def fork_rng(seed: int | None, device):
     if seed is not None and not (whole and 0 <= seed < 2**63):
         raise InputError(f"seed = {seed!r}: give a whole number from 0, or None")
     device = pick_device(str(device))
-    index = torch.cuda.current_device() if device.index is None and device.type == "cuda" else 0
-    devices = [device.index or index] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.seed() if seed is None else torch.manual_seed(int(seed))
         yield
