@@ -46,7 +46,6 @@ REFUSED = {  # command line: what the one line says
     "ex_2a --prior standard --couplings 2": "--couplings has no effect with --prior standard",
     "ex_2b --prior standard --components 2": "--components has no effect with --prior standard",
     "ex_2c --n 5": "--n has no effect without --p",
-    "ex_2c --p 1 --no-distances": "--no-distances has no effect with --p",
     "ex_2c --p 1 --data-dir x": "--data-dir has no effect with --p",
     "ex_2d --device mps": "unrecognized arguments: --device",
     "ex_3a --device cuda": "unrecognized arguments: --device",
@@ -176,7 +175,7 @@ def test_a_tilde_is_the_home_folder(typed, tmp_path, monkeypatch):
     assert (tmp_path / "home/x.png").is_file() and not (tmp_path / "~").exists()
 
 
-SHIPPED = ["ex_2a --prior standard", "ex_2c --no-distances", "ex_2d --each 9", "ex_3b --eps .5",
+SHIPPED = ["ex_2a --prior standard", "ex_2d --each 9", "ex_3b --eps .5",
            "ex_1c --examples --seed 1", "ex_2c --smoke", "ex_3b --repeats 1"]  # fmt: skip
 
 
