@@ -77,7 +77,7 @@ def fit(train: dict, settings, device, state=None):
     edge = curve_model.edge_of(train) if extras else curve_model.NO_EDGE
     x, p = (t.to(device) for t in curve_data.stacked(train, edge, settings.limit))
     whitening = curve_model.Whitening(x, settings.whitened)
-    both = [whitening.whiten(x, backwards) for backwards in (False, True)]  # time has no direction
+    both = [whitening.whiten(codes) for codes in (x, x.flip(1))]  # time has no direction
     architecture = curve_model.architecture(settings)
     model = curve_model.build(**architecture, features=settings.whitened).to(device)
     model.decoder.edge.fill_(edge)
@@ -185,10 +185,9 @@ def main(argv=None) -> dict:
     content |= {"data_sha256": key["data_sha256"]}
     print(checkpoints.save(path, content | {"weights": model.cpu().state_dict()}))
 
-    metrics = {"source": source, "settings": asdict(settings), "trained_p": sorted(data.train)}
-    metrics["least_dex"] = least_of(settings)
+    metrics = {k: content[k] for k in ("source", "settings", "trained_p")}
     metrics |= {"hardware": history["hardware"], "training_seconds": history["seconds"]}
-    metrics |= evaluation.measure(model, data, settings.seed)
+    metrics |= {"least_dex": least_of(settings), **evaluation.measure(model, data, settings.seed)}
     if settings.validate:
         state.remove()
         return log_choice(metrics, settings)

@@ -1,6 +1,6 @@
 """Exercise 2(c): draw new light curves for source sizes p in [0.01, 5] R_E.
 
-    python ex_2c.py                        -> figures/ex_2c.png, ex_2c_distances.png, ex_2c.json
+    python ex_2c.py                        -> figures/ex_2c.png, ex_2c.json
     python ex_2c.py --p 0.3 1.7 --n 10 --out curves.csv     the curves themselves (.csv or .npz)
     python ex_2c.py --p .01 5 --out curves.png              draws them (.png, .pdf or .svg)
 
@@ -8,7 +8,7 @@ z ~ p(z|p), then mu = 10^E[x|z,p]: 300 samples of relative magnification
 (common/light_curves/model.py, `draw`).  Needs checkpoints/ex_2b.pt (shipped).  The figure varies p
 at fixed noise, and shows independent draws above simulated light curves of the same p and stars;
 the simulation takes about two minutes, once (kept in --data-dir, default data/), and measuring
-their distances 20 seconds (--no-distances leaves them out).
+their distances 20 seconds.
 As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
 Expect: C2ST 0.57 at p = 0.3, 1.00 at p = 0.01, outside the trained range (0.5 is chance).
 """
@@ -32,7 +32,6 @@ SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0, 7.0)  # R_E, measured
 DRAWN = (0.01, 0.1, 0.14, 0.3, 0.75, 5.0, 7.0)
 SWEPT = np.geomspace(0.01, 5, 24)  # R_E, the sizes that one noise is swept through
 DISTANCES = ("w1", "sf", "ks", "c2st")  # of common.light_curves.evaluation
-SHIPPED = files.ROOT / curve_model.NAME
 LITERAL = files.ROOT / "checkpoints/ex_2b_literal.pt"  # p(z) = N(0, I), no extras
 SHOWN = 3  # noises that are swept through them
 TABLES, PICTURES = (".csv", ".npz"), (".png", ".pdf", ".svg")
@@ -46,7 +45,6 @@ class Settings(Drawing):
     p: tuple = option((), "source sizes [R_E]; none: the figures and numbers of the exercise")
     n: int = option(10, "curves for each p", minimum=1, maximum=10**6)
     out: str = option("", "file for the curves of --p: .csv, .npz, or .png, .pdf, .svg to draw")
-    no_distances: bool = option(False, "draw the curves beside the truth, measure nothing")
 
 
 def generate(p: Sequence[float], n: int, seed: int | None = None, model="", device="cpu"):
@@ -121,7 +119,7 @@ def main(argv=None) -> dict:
     """Generate, simulate the truth, measure, draw, save the numbers; return them."""
     settings = parse(Settings, __doc__, argv)
     if settings.p:
-        no_effect(settings, "no_distances data_dir", "with --p")
+        no_effect(settings, "data_dir", "with --p")
         if settings.out:
             no_effect(settings, "out_dir", "with --out")
         out_path(settings)
@@ -129,7 +127,8 @@ def main(argv=None) -> dict:
         no_effect(settings, "n out", "without --p, the source sizes")
         results.keep_shipped(settings)
     device = script.start(settings)
-    _, content = curve_model.load(path := files.announced(settings.model or SHIPPED))
+    path = files.announced(settings.model or files.ROOT / curve_model.NAME)
+    _, content = curve_model.load(path)
     if settings.p:
         return write_curves(settings, device, content)
     from common.light_curves import evaluation, figures, reference, simulation  # not for --p
@@ -138,41 +137,37 @@ def main(argv=None) -> dict:
     if not settings.model and not LITERAL.is_file():
         raise InputError(f"no {LITERAL.name}: run `python ex_2b.py --prior standard` to make it")
     n = 40 if settings.smoke else 1000
+    sides = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the figure shades what is outside
-        generated = generate(SIZES, n, settings.seed, path, device)
+        sides["generated"] = generate(SIZES, n, settings.seed, path, device)
         swept = sweep(SWEPT, SHOWN, settings.seed, path, device)
-        literal = {}  # beside the shipped model, the one that was asked for word by word
-        if not settings.model:
-            literal = {"literal": generate(SIZES, SHOWN, settings.seed, LITERAL, device)}
-    truth = reference.reference_curves(folder, SIZES, n, simulated)  # {p: (2, n, 300)}
-    trained, source = content["trained_p"], f"data: {content['source']}; truth: simulated"
-    metrics = {"source": source, "curves_each": n, "trained_p": trained, "seed": settings.seed}
-    metrics["truth_ray_noise_rms"] = {f"{p:g}": e for p, e in reference.ray_noise(folder).items()}
-    sides = {"generated": generated, **literal, "simulated": [truth[p][0] for p in SIZES]}
+        if not settings.model:  # beside the shipped model, the one asked for word by word
+            sides["literal"] = generate(SIZES, SHOWN, settings.seed, LITERAL, device)
+    truth, noise = reference.reference_curves(folder, SIZES, n, simulated)  # {p: (2, n, 300)}
+    sides["simulated"] = [truth[p][0] for p in SIZES]
     curves = {
         name: np.stack([side[SIZES.index(p)][:2] for p in DRAWN]) for name, side in sides.items()
     }
+    trained, source = content["trained_p"], f"data: {content['source']}; truth: simulated"
     length = track_length(content["source"])
     figure = figures.generated_and_true(DRAWN, curves, (SWEPT, swept), trained, length, source)
-    drawn = {"ex_2c": figure}
-    if not settings.no_distances:
-        rows = {}
-        for p, fake in zip(SIZES, generated, strict=True):
-            real, again = truth[p]
-            rows[p] = {
-                "model": evaluation.curve_distances(fake, real, DISTANCES),
-                "floor": evaluation.curve_distances(again, real, DISTANCES),
-                "generated": evaluation.extremes(fake),
-                "simulated": evaluation.extremes(real),
-            }
-            near, floor = rows[p]["model"], rows[p]["floor"]
-            for k in ("c2st", "sf"):
-                usual = results.shipped("ex_2c", "by_p", f"{p:g}", "model", k)
-                print(f"p = {p:<5g} R_E: {k.upper()} {near[k]:.2f}, floor {floor[k]:.2f}{usual}")
-        metrics["by_p"] = {f"{p:g}": row for p, row in rows.items()}
-        drawn["ex_2c_distances"] = figures.distances_over_p(rows, trained, source)
-    return results.save_results(settings.out_dir, "ex_2c", metrics, drawn, [path])
+    rows = {}
+    for p, fake in zip(SIZES, sides["generated"], strict=True):
+        real, again = truth[p]
+        near, floor = (evaluation.curve_distances(x, real, DISTANCES) for x in (fake, again))
+        rows[f"{p:g}"] = {
+            "model": near,
+            "floor": floor,
+            "generated": evaluation.extremes(fake),
+            "simulated": evaluation.extremes(real),
+        }
+        for k in ("c2st", "sf"):
+            usual = results.shipped("ex_2c", "by_p", f"{p:g}", "model", k)
+            print(f"p = {p:<5g} R_E: {k.upper()} {near[k]:.2f}, floor {floor[k]:.2f}{usual}")
+    metrics = {"source": source, "curves_each": n, "trained_p": trained, "seed": settings.seed}
+    metrics |= {"truth_ray_noise_rms": {f"{p:g}": e for p, e in noise.items()}, "by_p": rows}
+    return results.save_results(settings.out_dir, "ex_2c", metrics, {"ex_2c": figure}, [path])
 
 
 if __name__ == "__main__":

@@ -105,12 +105,12 @@ def main(argv=None) -> dict:
         if not part.all():
             whole[row] = order(points, log_p[name], *more)
         answers[name, what] = f"ρ = {found['spearman_rho']:.2f}, R² = {found['knn_r2']:.2f}"
-    metrics = {"order": rows, "order_with_outside": whole, "trained_p": content["trained_p"]}
-    metrics |= {"source": simulation.source_of(folder), "settings": asdict(settings)}
-    metrics |= {"one_number_r2": alone, "hardware": hardware(device)}
-    metrics["curves"] = sum(map(len, true.values()))
-    metrics["answer"] = title = answer(rows)
-    drawn = figures.projections(maps, log_p, inside, answers, f"{title}\n{metrics['source']}")
+    title, source = answer(rows), simulation.source_of(folder)
+    metrics = {"order": rows, "order_with_outside": whole, "one_number_r2": alone}
+    metrics |= {"trained_p": content["trained_p"], "curves": sum(map(len, true.values()))}
+    metrics |= {"settings": asdict(settings), "source": source, "hardware": hardware(device)}
+    metrics["answer"] = title
+    drawn = figures.projections(maps, log_p, inside, answers, f"{title}\n{source}")
     metrics = results.save_results(settings.out_dir, "ex_2d", metrics, {"ex_2d": drawn}, [path])
     print(title.replace(chr(10), " "))
     return metrics
@@ -121,8 +121,8 @@ def answer(rows: dict) -> str:
 
     def words(kind):
         row = rows[f"UMAP, generated, {kind}"]
-        strong, some = row["knn_r2"] > 0.8, row["knn_r2"] > 0.3
-        strength = "a clear order" if strong else ("some order" if some else "no clear order")
+        strength = "some order" if row["knn_r2"] > 0.3 else "no clear order"
+        strength = "a clear order" if row["knn_r2"] > 0.8 else strength
         return f"{strength} (UMAP: ρ = {row['spearman_rho']:.2f}, R² = {row['knn_r2']:.2f})"
 
     parts = f"the curves themselves: {words('curves')}; their power spectra: {words('spectra')}"

@@ -48,14 +48,13 @@ def work_of(axis: str, size: int):
         model, x = ebm.LogDensity().requires_grad_(False), 3 * torch.randn(size, 2)
         return lambda: langevin.langevin(x.clone(), model.score, 0.01, 20 * STEPS)
     if axis == "curves read off a map":
-        width, length, flat = 25.0, 4.5, np.ones((2500, 2500), np.float32)
-        points = microlensing.tracks(size, width, length, 300)
-        return lambda: microlensing.read_tracks(flat, width, points)
-    if axis == "pixels along a map":
-        field = microlensing.star_field(width=25.0)
-        return lambda: microlensing.magnification_map(field, size)
-    field = microlensing.star_field(width=float(np.sqrt(size * np.pi / 2)))
-    return lambda: microlensing.magnification_map(field, 1000)  # the same number of rays for all
+        flat, points = np.ones((2500, 2500), np.float32), microlensing.tracks(size, 25.0, 4.5, 300)
+        return lambda: microlensing.read_tracks(flat, 25.0, points)
+    width, pixels = 25.0, size
+    if axis == "stars in the field":
+        width, pixels = float(np.sqrt(size * np.pi / 2)), 1000  # the same number of rays for all
+    field = microlensing.star_field(width=width)
+    return lambda: microlensing.magnification_map(field, pixels)
 
 
 def exponent(sizes, values) -> float:
@@ -69,16 +68,16 @@ def figure_of(found: dict):
     from matplotlib.ticker import NullFormatter
 
     figure = new_figure(7.2, 4.2)
-    panels = figure.subplots(2, 3).flat
-    for panel, (axis, entry) in zip(panels, found.items(), strict=True):
+    panels = figure.subplots(2, 3)
+    for panel, (axis, entry) in zip(panels.flat, found.items(), strict=True):
         panel.loglog(entry["sizes"], entry["seconds"], "o-", color="0.2")
         panel.axvline(entry["used"], color="0.6", ls=":")
         for side in (panel.xaxis, panel.yaxis):
             side.set_minor_formatter(NullFormatter())
         panel.margins(y=0.2)
         panel.set(xlabel=axis, title=f"exponent {entry['exponent_seconds']:.2f}")
-    for k in (0, 3):
-        figure.axes[k].set_ylabel("seconds")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("seconds")
     figure.suptitle("Seconds over the size of the work; dotted: the size that the exercises use")
     return figure
 
@@ -88,10 +87,8 @@ def measure(settings, device) -> dict:
     found = {}
     for axis, (small, large, used) in AXES.items():
         sizes = small if settings.smoke else large
-        seconds = []
-        for size in sizes:
-            times = alternate({"work": work_of(axis, size)}, 3)["work"]
-            seconds.append(statistics.median(times))
+        times = (alternate({"work": work_of(axis, size)}, 3)["work"] for size in sizes)
+        seconds = [statistics.median(three) for three in times]
         found[axis] = {"sizes": sizes, "seconds": seconds, "used": used}
         found[axis]["exponent_seconds"] = exponent(sizes, seconds)
     results.save_figure(Path(settings.out_dir) / "benchmarks/growth.png", figure_of(found))

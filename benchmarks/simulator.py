@@ -54,10 +54,8 @@ def split(width: float) -> float:
 
 def mean(macro) -> float:
     """Return the relative error of a map's mean, 1 / |(1 - kappa)^2 - gamma^2| being exact."""
-    kappa, gamma, smooth = macro
-    field = microlensing.star_field(kappa, gamma, smooth, 5.0, seed=2)
-    mu = microlensing.magnification_map(field, 100, rays=2.0)
-    return abs(mu.mean() * abs((1 - kappa) ** 2 - gamma**2) - 1)
+    mu = microlensing.magnification_map(microlensing.star_field(*macro, 5.0, 2), 100, rays=2.0)
+    return abs(mu.mean() * abs((1 - macro[0]) ** 2 - macro[1] ** 2) - 1)
 
 
 def one_star(kappa=1e-4, gamma=0.0, mass=1.0):
@@ -76,9 +74,8 @@ def single_lens(mass: float) -> float:
     field = one_star(2.5e-3, mass=mass)
     mu = microlensing.magnification_map(field, 1500, rays=20.0)
     disc = microlensing.convolve(mu, field.width, 0.05)
-    errors = []
+    errors, angles = [], np.linspace(0, 2 * np.pi, 40)
     for u in (0.5, 1.0, 1.5, 2.5):
-        angles = np.linspace(0, 2 * np.pi, 40)
         ring = np.sqrt(mass) * u * np.stack([np.cos(angles), np.sin(angles)], 1)
         found = microlensing.read_tracks(disc, field.width, field.width / 2 + ring).mean()
         errors.append(abs(found / ((u**2 + 2) / (u * np.sqrt(u**2 + 4))) - 1))
@@ -133,11 +130,10 @@ def main(argv=None) -> dict:
         error = float(max(check(case) for case in cases))
         found[name] = {"error": error, "demanded": demanded}
         print(f"{name:12s} {error:.1e}, demanded {demanded:g}", flush=True)
-    field, n, rays = microlensing.star_field(width=20.0), 1000, 5.0  # as dense as the data's map
-    mu = microlensing.magnification_map(field, n, rays)
-    metrics = {"checks": found, "pixel": field.width / n, "rays": rays, "radius": 0.1}
-    metrics["noise"] = microlensing.map_error(mu, field, rays, metrics["radius"])
-    metrics["hardware"] = hardware(device)
+    field = microlensing.star_field(width=20.0)
+    mu = microlensing.magnification_map(field, 1000, 5.0)  # as dense as the data's map
+    metrics = {"checks": found, "pixel": field.width / 1000, "rays": 5.0, "radius": 0.1}
+    metrics |= {"noise": microlensing.map_error(mu, field, 5.0, 0.1), "hardware": hardware(device)}
     return results.save_results(settings.out_dir, "ex_2_simulator", metrics, {}, [])
 
 

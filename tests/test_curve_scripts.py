@@ -201,7 +201,7 @@ def test_own_light_curves_from_training_to_report(own, tmp_path, capsys):
     ):
         with pytest.raises(InputError, match="must belong together"):
             wrong()
-    ex_2c.main([*places, *model, "--no-distances"])
+    ex_2c.main([*places, *model])
     recipe = json.loads(str(np.load("mine/truth/truth.npz")["recipe"]))[2]
     assert [recipe[name] for name in ("kappa", "gamma", "smooth_fraction")] == [0.55, 0.2, 0.1]
     ex_2d.main([*places, *model])

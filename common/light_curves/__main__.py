@@ -11,26 +11,23 @@ an existing data set is never touched.
 from dataclasses import asdict
 from pathlib import Path
 
-from common.light_curves import figures, microlensing, simulation
+from common.light_curves import figures, magnification_map, simulation
 from common.runtime import results, script
 from common.runtime.options import no_effect, parse
 
 
 def draw_map(settings) -> dict:
     """Write figures/ex_2_map.png: the map of a point source, whole and in part; its mean."""
-    macro = (settings.kappa, settings.gamma, settings.smooth_fraction)
-    field = microlensing.star_field(*macro, settings.width, settings.seed)
-    mu = microlensing.magnification_map(field, settings.pixels, settings.rays)
+    field = simulation.field_of(settings, settings.seed)
+    mu, exact = magnification_map(field, settings.pixels, settings.rays), field.mean_magnification
     title = (
-        f"Magnification map of {len(field.stars):,} stars, kappa = {macro[0]:g}, gamma = "
-        f"{macro[1]:g}, s = {macro[2]:g}; the bright lines are caustics\nmean magnification "
-        f"{mu.mean():.9f}, exact {field.mean_magnification:.9f}"
+        f"Magnification map of {len(field.stars):,} stars, kappa = {field.kappa:g}, "
+        f"gamma = {field.gamma:g}, s = {settings.smooth_fraction:g}; the bright lines are caustics"
+        f"\nmean magnification {mu.mean():.9f}, exact {exact:.9f}"
     )
-    figure = figures.magnification(
-        mu / field.mean_magnification, settings.width, min(10.0, settings.width), title
-    )
+    figure = figures.magnification(mu / exact, field.width, min(10.0, field.width), title)
     print(results.save_figure(Path(settings.out_dir) / "figures/ex_2_map.png", figure))
-    return {"mean": mu.mean(), "exact": field.mean_magnification}
+    return {"mean": mu.mean(), "exact": exact}
 
 
 def main(argv=None) -> dict:
@@ -39,11 +36,10 @@ def main(argv=None) -> dict:
     if settings.map:
         no_effect(settings, "curves discs length profile data_dir", "with --map")
         results.keep_shipped(settings, but="map")
-    else:
-        no_effect(settings, "out_dir", "without --map: --data-dir says where the data go")
-    script.start(settings)
-    if settings.map:
+        script.start(settings)
         return draw_map(settings)
+    no_effect(settings, "out_dir", "without --map: --data-dir says where the data go")
+    script.start(settings)
     folder = Path(settings.data_dir) if settings.data_dir else simulation.data_folder(settings)
     simulation.simulate(folder, settings)
     print(folder / "labels.dat", simulation.source_of(folder), sep=": ")

@@ -34,14 +34,14 @@ def split(x: dict, y: dict) -> Split:
     """
 
     def role(map_id, discs):
-        keys = [f"{map_id}_{disc:02d}" for disc in discs]
-        return _gathered(x, y, [key for key in keys if key in x], np.asarray)
+        keys = (f"{map_id}_{disc:02d}" for disc in discs)
+        return _gathered(x, y, [key for key in keys if key in x])
 
     test = role(TEST_FIELD, TEST)
     if not test:
         raise InputError(f"light curves: no map {TEST_FIELD}; simulate them anew elsewhere")
-    everything = role(MAP, range(1, 100))
-    return Split(role(MAP, TRAIN), role(VALIDATION_FIELD, VALIDATION), test, everything)
+    validation, same_field = role(VALIDATION_FIELD, VALIDATION), role(MAP, range(1, 100))
+    return Split(role(MAP, TRAIN), validation, test, same_field)
 
 
 def split_own(x: dict, y: dict, hold_out=()) -> tuple[Split, dict]:
@@ -52,28 +52,29 @@ def split_own(x: dict, y: dict, hold_out=()) -> tuple[Split, dict]:
     Returns (split, {key: its role in words}).  Raises InputError for a size that is not there, and
     when nothing is left to train on.
     """
-    keys = sorted(x, key=lambda key: y[key][0, 3])
-    sizes = sorted({float(y[key][0, 3]) for key in keys})
-    near = {q: [p for p in sizes if abs(p - q) <= 0.01 * p] for q in hold_out}
-    for q in [q for q in near if not near[q]]:
-        there = ", ".join(f"{p:g}" for p in sizes)
-        raise InputError(f"--hold-out {q:g}: no such source size; there are {there}")
-    held = {p for found in near.values() for p in found}
-    held = held or (set(sizes[2:-1:4]) if len(sizes) > 4 else set())
+    size = {key: float(y[key][0, 3]) for key in sorted(x, key=lambda key: y[key][0, 3])}
+    sizes = sorted(set(size.values()))
+    held = set(sizes[2:-1:4]) if len(sizes) > 4 and not hold_out else set()
+    for q in hold_out:
+        near = {p for p in sizes if abs(p - q) <= 0.01 * p}
+        if not near:
+            there = ", ".join(f"{p:g}" for p in sizes)
+            raise InputError(f"--hold-out {q:g}: no such source size; there are {there}")
+        held |= near
     if held == set(sizes):
         raise InputError("nothing is left to train on: hold out fewer source sizes")
-    role = {key: "held out" if float(y[key][0, 3]) in held else "trained on" for key in keys}
     if held:
+        role = {key: "held out" if p in held else "trained on" for key, p in size.items()}
         train, test = (
-            _gathered(x, y, [key for key in keys if role[key] == name], np.asarray)
+            _gathered(x, y, [key for key in role if role[key] == name])
             for name in ("trained on", "held out")
         )
         return Split(train, {}, test, {}), role
-    train = _gathered(x, y, keys, lambda curves: np.delete(curves, np.s_[::4], 0))
-    if not train or min(map(len, train.values())) == 0:
+    train = _gathered(x, y, size, lambda curves: np.delete(curves, np.s_[::4], 0))
+    if min(map(len, train.values())) == 0:
         raise InputError("light curves: a source has only one; at least two are needed")
-    test = _gathered(x, y, keys, lambda curves: curves[::4])
-    return Split(train, {}, test, {}), dict.fromkeys(keys, "every fourth curve held out of")
+    test = _gathered(x, y, size, lambda curves: curves[::4])
+    return Split(train, {}, test, {}), dict.fromkeys(size, "every fourth curve held out of")
 
 
 def by_size(x: dict, y: dict, each: int, simulated: bool = True) -> dict:
@@ -82,18 +83,16 @@ def by_size(x: dict, y: dict, each: int, simulated: bool = True) -> dict:
     simulated: of the map that is trained on alone; else of all maps.
     """
     keys = [key for key in x if not simulated or key.startswith(MAP)]
-    keys.sort(key=lambda key: y[key][0, 3])
-    found = _gathered(x, y, keys, lambda curves: curves[:each])
+    found = _gathered(x, y, sorted(keys, key=lambda key: y[key][0, 3]))
     return {p: curves[:each] for p, curves in found.items()}
 
 
-def _gathered(x: dict, y: dict, keys, take) -> dict:
+def _gathered(x: dict, y: dict, keys, take=np.asarray) -> dict:
     """Return {p: take(curves) (n, 300) float32} of the files `keys`; those of one p are joined."""
     found = {}
     for key in keys:
-        curves = take(x[key]).astype(np.float32)
-        found.setdefault(float(y[key][0, 3]), []).append(curves)
-    return {p: np.concatenate(c) if len(c) > 1 else c[0] for p, c in found.items()}
+        found.setdefault(float(y[key][0, 3]), []).append(take(x[key]).astype(np.float32))
+    return {p: np.concatenate(curves) for p, curves in found.items()}
 
 
 def stacked(train: dict, edge: float, limit: int = 0):
@@ -102,9 +101,9 @@ def stacked(train: dict, edge: float, limit: int = 0):
     x: codes of relative magnification above `edge` (see `model.from_code`); limit: take so many
     curves of each source, 0 takes all.
     """
-    parts = {p: to_code(to_log(curves[: limit or None]), edge) for p, curves in train.items()}
-    rows = [(x, torch.full((len(x),), p)) for p, x in parts.items()]
-    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+    x = [to_code(to_log(curves[: limit or None]), edge) for curves in train.values()]
+    p = [torch.full((len(part),), size) for size, part in zip(train, x, strict=True)]
+    return torch.cat(x), torch.cat(p)
 
 
 def digest(curves: dict) -> str:
@@ -120,24 +119,17 @@ def to_log(curves) -> np.ndarray:
     return np.log10(np.maximum(np.asarray(curves, np.float32), LEAST))
 
 
-def table_format(path: Path) -> str:
-    """Return csv or npz, from the suffix of `path`; raise InputError for another."""
-    kind = Path(path).suffix.lower()
-    if kind not in (".csv", ".npz"):
-        raise InputError(f"cannot write {path}: the name must end in .csv or .npz")
-    return kind[1:]
-
-
 def save_curves(path: Path, p, curves) -> Path:
     """Write curves (m, n, 300) of the sizes p (m,): .npz {"p", "mu"}, or .csv, a curve a row.
 
     Raises InputError for another suffix or an unwritable place.
     """
-    curves = np.asarray(curves)
-    if table_format(path) == "npz":
+    curves, kind = np.asarray(curves), Path(path).suffix.lower()
+    if kind not in (".csv", ".npz"):
+        raise InputError(f"cannot write {path}: the name must end in .csv or .npz")
+    if kind == ".npz":
         return files.save_npz(path, p=np.asarray(p), mu=curves)
-    sizes = np.repeat(p, curves.shape[1])[:, None]
+    rows = np.column_stack([np.repeat(p, curves.shape[1]), np.concatenate(curves)])
     names = ",".join(["p", *(f"mu_{k}" for k in range(curves.shape[2]))])
-    rows = np.concatenate([sizes, np.concatenate(curves)], 1)
     form = {"fmt": "%.6g", "delimiter": ",", "header": names, "comments": ""}
     return files.atomic_write(path, lambda temporary: np.savetxt(temporary, rows, **form))

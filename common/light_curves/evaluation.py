@@ -50,11 +50,15 @@ def features(curves, noise: float, seed: int = 0) -> np.ndarray:
     x = to_log(curves).astype(np.float64)
     x += np.random.default_rng(seed).normal(0, 0.4 * noise, x.shape)  # 0.4 dex are a magnitude
     step, bend = np.diff(x, axis=1), np.diff(x, n=2, axis=1)
-    window = np.hanning(x.shape[1])
-    power = np.abs(np.fft.rfft((x - x.mean(1, keepdims=True)) * window))[:, 1:41] ** 2
     shape = [x.mean(1), x.std(1), x.min(1), x.max(1), np.abs(step).max(1)]
     rough = np.stack([step.std(1), np.abs(bend).max(1), bend.std(1)], 1)
-    return np.column_stack([*shape, np.log(rough + 1e-9), np.log(power + 1e-12)])
+    return np.column_stack([*shape, np.log(rough + 1e-9), np.log(power(x)[:, :40] + 1e-12)])
+
+
+def power(x) -> np.ndarray:
+    """Return the power of rows (n, k), less their means, Hann window, without frequency 0."""
+    x = (x - x.mean(1, keepdims=True)) * np.hanning(x.shape[1])
+    return np.abs(np.fft.rfft(x))[:, 1:] ** 2
 
 
 def judged(a, b, noise: float = NOISE, seed: int = 0) -> float:
@@ -75,8 +79,8 @@ DISTANCES = {
 }
 
 
-def curve_distances(a, b, names=tuple(DISTANCES)) -> dict:
-    """Return every distance in `names` between two sets of curves (n, 300), (m, 300)."""
+def curve_distances(a, b, names=DISTANCES) -> dict:
+    """Return the distances `names` between two sets of curves (n, 300), (m, 300)."""
     return {name: DISTANCES[name](a, b) for name in names}
 
 
@@ -105,13 +109,10 @@ def power_spectra(curves) -> np.ndarray:
     noise of sigma = `FLOOR` magnitudes (0.002 dex), sigma^2 sum(w^2): what a telescope could not
     see, such as the noise of simulated curves that generated ones lack, hardly counts.
     """
-    x = to_log(curves).astype(np.float64)
-    window = np.hanning(x.shape[1])
-    x = (x - x.mean(1, keepdims=True)) * window
-    power = np.abs(np.fft.rfft(x))[:, 1:] ** 2
-    edges = np.unique(np.geomspace(1, power.shape[1] + 1, 33).astype(int)) - 1
-    bands = np.add.reduceat(power, edges[:-1], axis=1) / np.diff(edges)
-    return np.log(bands + (0.4 * FLOOR) ** 2 * (window**2).sum())
+    found = power(to_log(curves).astype(np.float64))
+    edges = np.unique(np.geomspace(1, found.shape[1] + 1, 33).astype(int)) - 1
+    bands = np.add.reduceat(found, edges[:-1], axis=1) / np.diff(edges)
+    return np.log(bands + (0.4 * FLOOR) ** 2 * (np.hanning(np.shape(curves)[1]) ** 2).sum())
 
 
 def order(points, log_p, nulls: int, seed: int) -> dict:
@@ -158,14 +159,11 @@ def evaluate_elbo(model, curves: dict, draws: int = 3, seed: int = 0) -> dict:
     curves {p: (n, 300)}; means over the sources.  rmse: of magnification, at the posterior mean.
     """
     torch.manual_seed(step_seed(seed, -1))
-    rows, edge = {}, model.decoder.edge
-    likelihood = partial(curve_model.log_likelihood, edge=edge)
+    rows, likelihood = {}, partial(curve_model.log_likelihood, edge=model.decoder.edge)
     for size, part in curves.items():
-        x = curve_model.to_code(to_log(part), edge)
-        p = torch.full((len(x),), size)
-        terms = [
-            torch.stack(cvae.elbo_terms(model, x, p, likelihood)).mean(1) for _ in range(draws)
-        ]
+        x = curve_model.to_code(to_log(part), model.decoder.edge)
+        each = model, x, torch.full((len(x),), size), likelihood
+        terms = [torch.stack(cvae.elbo_terms(*each)).mean(1) for _ in range(draws)]
         reconstruction, kl = torch.stack(terms).mean(0).tolist()
         rows[size] = {
             "negative_elbo_nats": reconstruction + kl,
@@ -191,10 +189,9 @@ def averaged(rows: dict) -> dict:
     return mean | {"by_p": {f"{p:.6g}": row for p, row in rows.items()}}
 
 
-def mean_distances(left: dict, right: dict, names=tuple(DISTANCES)) -> dict:
-    """Return the distances `names` between curves {p: (n, 300)}, by source and their mean."""
-    both = [p for p in right if p in left]
-    return averaged({p: curve_distances(left[p], right[p], names) for p in both})
+def mean_distances(left: dict, right: dict) -> dict:
+    """Return the distances between curves {p: (n, 300)}, by source and their mean."""
+    return averaged({p: curve_distances(left[p], right[p]) for p in right if p in left})
 
 
 def sample_by_size(model, sizes, n: int, seed: int = 0) -> dict:

@@ -1,6 +1,6 @@
 """Figures of light curves: arrays in, matplotlib figures out."""
 
-from common.plots import GREYS, PRINT, STYLES, letter, new_figure, print_size
+from common.plots import PRINT, STYLES, letter, new_figure, print_size
 
 import numpy as np
 
@@ -120,54 +120,6 @@ def _sweep(figure, sizes, curves, trained, length):
                 clip_on=False)  # fmt: skip
 
 
-def distances_over_p(rows, trained, source):
-    """Draw distances of generated from true curves over p, beside the floor of two true sets.
-
-    rows {p: {"model": {name: value}, "floor": {name: value}}}.
-    """
-    sizes = sorted(rows)
-    names = {
-        "w1": "W1 of magnification", "sf": "structure function, rms ln ratio",
-        "ks": "KS of the curves' std", "c2st": "classifier accuracy (C2ST)",
-    }  # fmt: skip
-    figure = new_figure(12, 3.2)
-    for axis, (name, label) in zip(figure.subplots(1, 4), names.items(), strict=True):
-        axis.plot(sizes, [rows[p]["model"][name] for p in sizes], "ko-", ms=4, label="generated")
-        axis.plot(sizes, [rows[p]["floor"][name] for p in sizes], "s--", color="0.5", ms=3,
-                  label="two true sets")  # fmt: skip
-        axis.axvspan(min(trained), max(trained), color="0.93", zorder=0, label="trained range")
-        axis.set(xscale="log", xlabel="source size p [$R_E$]", title=label)
-        axis.title.set_fontsize(9)
-        if name != "c2st":
-            axis.set_yscale("log")
-    figure.axes[0].legend(frameon=False, fontsize=7)
-    figure.suptitle(f"distance of generated from simulated curves; {source}", fontsize=9)
-    return figure
-
-
-def distances_over_count(table):
-    """Draw the judge's accuracy and W1 over curves a source, each size its own line, with floors.
-
-    table: what `benchmarks.curves` writes.
-    """
-    counts = sorted(table["by_count"], key=int)
-    sizes = [*table["floor"]["by_p"]][1::3]
-    figure = new_figure(9, 3.2)
-    names = {"c2st": "accuracy of the judge (0.5: perfect)", "w1": "W1 of magnification"}
-    for axis, (name, label) in zip(figure.subplots(1, 2), names.items(), strict=True):
-        for k, p in enumerate(sizes):
-            rows = [table["by_count"][n]["distances"]["by_p"][p][name] for n in counts]
-            line = axis.plot([int(n) for n in counts], rows, ls=STYLES[k], marker="o", ms=4,
-                             color=GREYS[k], label=f"p = {float(p):.2g} $R_E$")[0]  # fmt: skip
-            axis.axhline(
-                table["floor"]["by_p"][p][name], ls=STYLES[k], lw=0.7, color=line.get_color()
-            )
-        axis.set(xscale="log", xlabel="training curves of each source", title=label)
-        axis.title.set_fontsize(9)
-    figure.axes[0].legend(frameon=False, fontsize=8, title="thin: floor", title_fontsize=8)
-    return figure
-
-
 def projections(maps, log_p, inside, answers, title):
     """Draw 2-D maps coloured by log10 p, one colour bar for all.
 
@@ -200,8 +152,7 @@ def projections(maps, log_p, inside, answers, title):
 def magnification(mu, width, part, title):
     """Draw a magnification map (n, n) and a part of it `part` R_E wide; the ridges are caustics."""
     figure = new_figure(4.8, 2.2, PRINT)
-    n = len(mu)
-    k = max(1, round(n * part / width))
+    k = max(1, round(len(mu) * part / width))
     both = (mu, mu[:k, :k]), (width, part)
     for axis, picture, size in zip(figure.subplots(1, 2), *both, strict=True):
         step = max(1, len(picture) // 1000)
@@ -224,20 +175,21 @@ def layers(rows, parameters):
     rows: [{"layer", "in", "out", "parameters"}], two for the encoder and two for the decoder.
     """
     figure = new_figure(8, 3.2)
-    axes, parts = figure.subplots(1, 2, sharey=True), (rows[:2], rows[2:4])
-    for axis, name, part in zip(axes, ("encoder", "decoder"), parts, strict=True):
+    parts = {
+        "encoder": (rows[:2], "x: 300", "μ, ln σ²: 2 × 32"),
+        "decoder": (rows[2:4], "z: 32", "mean: 300"),
+    }
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, (name, (part, first, last)) in zip(axes, parts.items(), strict=True):
         inside = part[0]["in"] - 32
-        first = "x: 300" if name == "encoder" else "z: 32"
-        last = "μ, ln σ²: 2 × 32" if name == "encoder" else "mean: 300"
         axis.bar([0, 1, 2], [inside, part[0]["out"], part[1]["out"]], 0.35, color="0.55")
         axis.bar([0], [32], 0.35, bottom=[inside], color="0.15")
-        texts = (f"{first}\n+ 32 × p", "128 (SiLU)", last)
-        for place, text in enumerate(texts):
+        for place, text in enumerate((f"{first}\n+ 32 × p", "128 (SiLU)", last)):
             axis.text(place, -12, text, ha="center", va="top", fontsize=8)
         for place, row in enumerate(part):
-            label = f"{row['parameters']:,d}\nparameters"
             ends = (place + 0.78, 60), (place + 0.22, 60)
             axis.annotate("", *ends, arrowprops={"arrowstyle": "->"})
+            label = f"{row['parameters']:,d}\nparameters"
             axis.text(place + 0.5, 72, label, ha="center", fontsize=7)
         axis.set_title(f"{name}: {parameters[name]:,d} parameters", fontsize=10)
         axis.set(xticks=[], yticks=[0, 100, 200, 300], ylim=(-75, 350), xlim=(-0.5, 2.5))

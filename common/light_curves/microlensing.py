@@ -97,13 +97,13 @@ def sample_masses(n: int, function: str, seed=0) -> np.ndarray:
     """Draw n masses of one of MASS_FUNCTIONS, scaled to the mean 1: (n,); InputError for others."""
     if function not in MASS_FUNCTIONS:
         raise InputError(f"masses {function!r}: equal, {', '.join(MASS_FUNCTIONS)}, or an array")
-    at, share, height = [], [], 1.0
+    at, share, height = [], [0.0], 1.0
     for low, high, slope in MASS_FUNCTIONS[function]:  # continuous at the joints
         m = np.geomspace(low, high, 2001)
         density = height * (m / low) ** slope
         at, height = [*at, *m[:-1]], density[-1]
         share += [*(np.diff(m) * (density[1:] + density[:-1]) / 2)]
-    total = np.append(0, np.cumsum(share))
+    total = np.cumsum(share)
     masses = np.interp(np.random.default_rng(seed).uniform(0, total[-1], n), total, [*at, high])
     return masses / (masses.mean() if n else 1)
 
@@ -117,13 +117,11 @@ def deflection(field: StarField, x, ewald_width: float = 0.25) -> np.ndarray:
     """
     from common.light_curves import ray_shooting  # numba: seconds to load
 
-    far = ray_shooting.FarField.of(field.stars, field.masses, field.box, ewald_width)
+    far = ray_shooting.FarField.of(field, ewald_width)
     return ray_shooting.at_points(far, np.asarray(x, float))
 
 
-def magnification_map(
-    field: StarField, pixels: int, rays: float = 5.0, ewald_width: float = 0.25, threads: int = 0
-) -> np.ndarray:
+def magnification_map(field: StarField, pixels: int, rays: float = 5.0, threads: int = 0):
     """Shoot rays through the lens box and collect them: (pixels, pixels) float64, mu at the nodes.
 
     Node (i, j) lies at (i, j) width / pixels; rays come from a regular grid, on the average `rays`
@@ -137,8 +135,7 @@ def magnification_map(
         raise InputError(f"{said}: give a whole number from 2 to 30,000, rays above 0 to 10,000")
     from common.light_curves import ray_shooting  # numba: seconds to load
 
-    far = ray_shooting.FarField.of(field.stars, field.masses, field.box, ewald_width)
-    tiles = _tiles(field, pixels, rays)
+    far, tiles = ray_shooting.FarField.of(field), _tiles(field, pixels, rays)
     threads = threads or torch.get_num_threads()
     return ray_shooting.shoot(far, field.slopes, field.width, int(pixels), tiles, threads)
 
@@ -177,28 +174,27 @@ def save_map(path, mu, field: StarField, rays: float) -> Path:
     return files.save_npz(path, **content)
 
 
-def convolve(mu, width: float, radius, profile="gaussian", undo_grid=True, spectrum=None):
+def convolve(mu, width: float, radius, profile="gaussian", undo_grid=True):
     """Return the map (pixels, pixels), float32, as a source of half-light radius `radius` sees it.
 
-    radius: half-light, R_E.  mu: magnification map of `width` R_E, or None with `spectrum`, what
-    `spectrum_of(mu)` gave (saves that transform when there are many radii).  undo_grid: divide out
-    what the bilinear sharing of the rays and the bilinear reading of `read_tracks` smooth, sinc^2
-    each; right for a source larger than about a pixel, and refused for a smaller one.
+    radius: half-light, R_E.  mu: magnification map of `width` R_E, or its `spectrum_of` (saves
+    that transform when there are many radii).  undo_grid: divide out what the bilinear sharing of
+    the rays and the bilinear reading of `read_tracks` smooth, sinc^2 each; right for a source
+    larger than about a pixel, and refused for a smaller one.
     profile: see `profile_transform`.  Raises InputError.
     """
-    if (mu is None) == (spectrum is None) or not 0 < width < np.inf:
-        raise InputError("convolve: give a width above 0, and either mu or its spectrum")
-    spectrum = spectrum_of(mu) if spectrum is None else spectrum
-    n = spectrum.shape[0]
+    if not 0 < width < np.inf:
+        raise InputError(f"convolve: width {width}: give a width above 0")
+    spectrum = mu if isinstance(mu, torch.Tensor) and mu.is_complex() else spectrum_of(mu)
+    n = len(spectrum)
     if undo_grid and not radius >= width / n:
         size = f"a pixel, {width / n:.3g} R_E"
         raise InputError(f"source radius {radius}: must be at least {size}; take a finer map")
-    along, across = torch.fft.fftfreq(n), torch.fft.rfftfreq(n)  # cycles a pixel
-    k = 2 * np.pi * n / width * torch.hypot(along[:, None], across[None, :])  # radians / R_E
+    along, across = torch.fft.fftfreq(n)[:, None], torch.fft.rfftfreq(n)  # cycles a pixel
+    k = 2 * np.pi * n / width * torch.hypot(along, across)  # radians / R_E
     factor = profile_transform(k.numpy(), radius, profile)
     if undo_grid:
-        grid = torch.sinc(along)[:, None] ** 4 * torch.sinc(across)[None, :] ** 4
-        factor = factor / grid.numpy()
+        factor = factor / (torch.sinc(along) ** 4 * torch.sinc(across) ** 4).numpy()
     product = spectrum * torch.from_numpy(factor.astype(np.float32))
     return torch.fft.irfft2(product, s=(n, n)).numpy()
 

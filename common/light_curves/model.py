@@ -55,17 +55,11 @@ def build(*, prior, components, couplings, units, features=0) -> cvae.CVAE:
         prior_net = priors.CouplingPrior(LATENT, max(1, components), couplings, max(1, units))
     encoder = networks.MLP(features or SAMPLES, REPEATS, HIDDEN, 2 * LATENT)
     decoder = networks.GaussianDecoder(LATENT, REPEATS, HIDDEN, features or SAMPLES)
-    return cvae.CVAE(encoder, decoder, prior_net, in_units if features else repeat_value)
 
+    def repeated(p):
+        return (p / UNIT if features else p)[:, None].expand(-1, REPEATS)  # (n,) -> (n, 32)
 
-def repeat_value(p: torch.Tensor) -> torch.Tensor:
-    """Return p (n,) repeated: (n, 32)."""
-    return p[:, None].expand(-1, REPEATS)
-
-
-def in_units(p: torch.Tensor) -> torch.Tensor:
-    """Return p / UNIT (n,) repeated: (n, 32)."""
-    return repeat_value(p / UNIT)
+    return cvae.CVAE(encoder, decoder, prior_net, repeated)
 
 
 def from_code(x: torch.Tensor, edge) -> torch.Tensor:
@@ -103,9 +97,13 @@ def missed(codes: torch.Tensor, components: int) -> float:
 
     Principal components of these codes alone, and of their time-reversed images.
     """
-    both = torch.cat([codes, codes.flip(1)]).double()
-    values = torch.linalg.eigvalsh(torch.cov(both.T)).clamp_min(0)  # smallest first
+    values = torch.linalg.eigvalsh(torch.cov(_both_ways(codes).T)).clamp_min(0)  # smallest first
     return float(values[: max(0, SAMPLES - components)].sum().div(SAMPLES).sqrt())
+
+
+def _both_ways(codes):
+    """Return codes (n, 300) and their time-reversed images: (2 n, 300) float64."""
+    return torch.cat([codes, codes.flip(1)]).double()
 
 
 class Whitening:
@@ -116,8 +114,8 @@ class Whitening:
 
     def __init__(self, curves: torch.Tensor, components: int):
         parts = curves.split(BLOCK)
-        mean = sum(self._both(part).mean(0) * (len(part) / len(curves)) for part in parts)
-        square = sum((self._both(part) - mean).T @ (self._both(part) - mean) for part in parts)
+        mean = sum(_both_ways(part).mean(0) * (len(part) / len(curves)) for part in parts)
+        square = sum((_both_ways(part) - mean).T @ (_both_ways(part) - mean) for part in parts)
         values, axes = torch.linalg.eigh(square / (2 * len(curves)))
         values = values.flip(0)[:components].clamp_min(1e-12)  # variances, largest first
         axes = axes.flip(1)[:, :components].T  # (components, 300)
@@ -126,18 +124,10 @@ class Whitening:
         self.to_components = (axes / values.sqrt()[:, None]).float()
         self.to_samples = (axes * values.sqrt()[:, None]).float()
 
-    @staticmethod
-    def _both(curves):
-        return torch.cat([curves, curves.flip(1)]).double()
-
-    def whiten(self, curves: torch.Tensor, reverse: bool = False):
-        """Return w (n, components) and the squared norm of what they miss, (n,).
-
-        reverse: of the curves backwards in time.
-        """
+    def whiten(self, curves: torch.Tensor):
+        """Return w (n, components) and the squared norm of what they miss, (n,)."""
         found = []
         for part in curves.split(BLOCK):
-            part = part.flip(1) if reverse else part
             w = (part - self.mean) @ self.to_components.T
             rest = part - self.mean - w @ self.to_samples
             found.append((w, (rest**2).sum(1)))
@@ -185,7 +175,8 @@ def fold(model: cvae.CVAE, whitening: Whitening, architecture: dict) -> cvae.CVA
     """Multiply whitening and UNIT into the first and last layers: the asked network."""
     whole = build(**architecture)
     whole.decoder.edge.copy_(model.decoder.edge)
-    whole.prior.load_state_dict(model.prior.state_dict())
+    for part in ("prior", "encoder.last", "decoder.first", "decoder.deviation"):
+        whole.get_submodule(part).load_state_dict(model.get_submodule(part).state_dict())
     k, first, last = len(whitening.variances), model.encoder.first, model.decoder.last
     whole.encoder.first.weight.copy_(
         torch.cat([first.weight[:, :k] @ whitening.to_components, first.weight[:, k:] / UNIT], 1)
@@ -194,12 +185,6 @@ def fold(model: cvae.CVAE, whitening: Whitening, architecture: dict) -> cvae.CVA
     whole.encoder.first.bias.copy_(first.bias - shift)
     whole.decoder.last.weight.copy_(whitening.to_samples.T @ last.weight)
     whole.decoder.last.bias.copy_(whitening.mean + last.bias @ whitening.to_samples)
-    for inner, outer in (
-        (model.encoder.last, whole.encoder.last),
-        (model.decoder.first, whole.decoder.first),
-        (model.decoder.deviation, whole.decoder.deviation),
-    ):
-        outer.load_state_dict(inner.state_dict())
     whole.decoder.first.weight[:, LATENT:] /= UNIT
     whole.decoder.deviation[0].bias -= whole.decoder.deviation[0].weight[:, 0] * math.log(UNIT)
     return whole
@@ -212,10 +197,8 @@ def load(path="", device="cpu") -> tuple[cvae.CVAE, dict]:
     """
     path = path or files.ROOT / NAME
     model, content = checkpoints.load_model(path, "ex_2b", MADE_BY, build, {"trained_p": list})
-    try:
-        as_sizes([float.__pos__(p) for p in content["trained_p"]])  # floats, not text
-    except (InputError, TypeError) as error:
-        raise checkpoints.damaged(path, f"trained_p: {error}", MADE_BY) from error
+    with checkpoints.damage(path, MADE_BY):
+        as_sizes(content["trained_p"])
     return model.to(pick_device(str(device))), content
 
 
@@ -223,13 +206,11 @@ def as_sizes(p) -> torch.Tensor:
     """Return source sizes p as (n,) float32; raise InputError unless finite, in [1e-6, 100]."""
     try:
         found = np.atleast_1d(np.asarray(p))
-        if found.dtype.kind not in "fiu" or np.ma.isMaskedArray(p):
-            raise TypeError("truth values, complex numbers, text")
-        found = found.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("p: give numbers above 0, source sizes in R_E") from error
-    if found.ndim != 1 or not found.size:
-        raise InputError("p: give one or more numbers, source sizes in R_E")
+    except (TypeError, ValueError):  # lists of unequal lengths
+        found = np.empty(0)
+    numbers = found.dtype.kind in "fiu" and not np.ma.isMaskedArray(p)
+    if not numbers or found.ndim != 1 or not found.size:
+        raise InputError("p: give numbers above 0, source sizes in R_E")
     bad = found[~((found >= LEAST_P) & (found <= MOST_P))]  # nan is bad, too
     if len(bad):
         raise InputError(f"p = {bad[0]:g}: give source sizes from {LEAST_P:g} to {MOST_P:g} R_E")

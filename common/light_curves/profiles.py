@@ -40,7 +40,6 @@ def profile_transform(k, radius: float, profile="gaussian") -> np.ndarray:
     if not 0.5 <= half <= 2:
         said = f"profile: half of the light comes from within {half:.3g} radii; must be about 1"
         raise InputError(said)
-    q = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 2000)])
+    q = np.append(0, np.geomspace(1e-3, 1e3, 2000))
     bessel = torch.special.bessel_j0(torch.from_numpy(q[:, None] * r)).numpy()
-    transform = bessel @ ring / ring.sum()
-    return np.interp(k * radius, q, transform, right=0.0)
+    return np.interp(k * radius, q, bessel @ ring / ring.sum(), right=0.0)

@@ -5,16 +5,17 @@ weights, exp(-dx^2 / 2 s^2)) is made once for each line of a tile, and the loops
 plain vector arithmetic.
 """
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.runtime.device import numba_threads
-from common.runtime.errors import InputError
 
 import numba
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 
 TAPS = 12  # points of the Lagrange interpolation of the far field
 CELLS = 3.2  # grid cells in one Ewald width: with 12 taps an error near 1e-7
@@ -35,13 +36,12 @@ class FarField:
     ewald_width: float  # R_E
 
     @staticmethod
-    def of(stars, masses, box, ewald_width) -> "FarField":
-        """Solve div alpha = 2 kappa for stars (n, 2) smeared by Gaussians, without their mean."""
-        if not 0.01 <= ewald_width <= 10:
-            raise InputError(f"ewald_width {ewald_width}: give 0.01 to 10 R_E")
-        m = [_smooth_size(side * CELLS / ewald_width) for side in box]
-        stars, masses = np.asarray(stars, float), np.asarray(masses, float)
-        kappa = torch.from_numpy(_smear(stars, masses, np.array(box), *m, ewald_width))
+    def of(field, ewald_width: float = 0.25) -> "FarField":
+        """Solve div alpha = 2 kappa for the stars smeared by Gaussians, without their mean."""
+        stars, masses, box = field.stars, field.masses, field.box
+        least = [max(TAPS, int(np.ceil(side * CELLS / ewald_width))) for side in box]
+        m = [next_fast_len(size, real=True) for size in least]
+        kappa = torch.from_numpy(_smear(stars, masses, box, *m, ewald_width))
         k1 = 2 * np.pi * torch.fft.fftfreq(m[0], box[0] / m[0], dtype=torch.float64)[:, None]
         k2 = 2 * np.pi * torch.fft.rfftfreq(m[1], box[1] / m[1], dtype=torch.float64)[None]
         square = k1**2 + k2**2
@@ -49,20 +49,7 @@ class FarField:
         potential = -2 * torch.fft.rfft2(kappa) / square
         alpha = [torch.fft.irfft2(1j * k * potential, s=m).numpy() for k in (k1, k2)]
         grid = np.pad(np.stack(alpha), ((0, 0), (0, TAPS), (0, TAPS)), mode="wrap")
-        return FarField(grid, np.array(m, float), np.array(box), stars, masses, ewald_width)
-
-
-def _smooth_size(least: float) -> int:
-    """Return the least 2^a 3^b 5^c that is not below `least` nor TAPS: fast to transform."""
-    n = max(TAPS, int(np.ceil(least)))
-    while True:
-        rest = n
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return n
-        n += 1
+        return FarField(grid, np.array(m, float), box, stars, masses, ewald_width)
 
 
 @numba.njit
@@ -88,10 +75,8 @@ def _weights(coordinate, cells, side):
     low = np.floor(u).astype(np.int64)
     offset = u - low + TAPS // 2 - 1  # between the two middle points
     weights = np.ones((len(u), TAPS))
-    for k in range(TAPS):
-        for other in range(TAPS):
-            if other != k:
-                weights[:, k] *= (offset - other) / (k - other)
+    for k, other in itertools.permutations(range(TAPS), 2):
+        weights[:, k] *= (offset - other) / (k - other)
     return (low - TAPS // 2 + 1) % int(cells), weights
 
 
@@ -102,23 +87,19 @@ def at_points(far: FarField, x) -> np.ndarray:
     k = np.arange(TAPS)
     block = far.grid[:, (b1[:, None] + k)[:, :, None], (b2[:, None] + k)[:, None, :]]
     out = np.einsum("cnij,ni,nj->nc", block, w1, w2)
+    reach = REACH * far.ewald_width
+    most = np.ceil(np.maximum(0, reach - 0.5 * far.box) / far.box)  # images that reach the box
+    shifts = [np.arange(-k, k + 1) * side for k, side in zip(most, far.box, strict=True)]
+    images = np.stack(np.meshgrid(*shifts), -1).reshape(-1, 2)
     for part in range(0, len(x), 1000):
         rows = slice(part, part + 1000)
         d = x[rows, None] - far.stars  # (n, stars, 2)
-        reach = REACH * far.ewald_width
-        for image in _images(far.box, reach):
+        for image in images:
             e = np.mod(d + 0.5 * far.box, far.box) - 0.5 * far.box + image
             square = np.maximum((e**2).sum(2), 1e-24)
             near = np.exp(-0.5 * square / far.ewald_width**2) / square * (square < reach**2)
             out[rows] += (e * (near * far.masses)[..., None]).sum(1)
     return out
-
-
-def _images(box, reach):
-    """List the shifts of a star whose near field may reach a point of the box."""
-    n = [int(np.ceil(max(0.0, reach - 0.5 * side) / side)) for side in box]
-    span = [np.arange(-a, a + 1) * side for a, side in zip(n, box, strict=True)]
-    return np.stack(np.meshgrid(*span), -1).reshape(-1, 2)
 
 
 def shoot(far: FarField, slopes, width, pixels, tiles, threads) -> np.ndarray:
@@ -130,23 +111,22 @@ def shoot(far: FarField, slopes, width, pixels, tiles, threads) -> np.ndarray:
         (np.arange(TILE * n) + 0.5) * (side / (TILE * n))
         for n, side in zip(tiles, far.box, strict=True)
     ]
-    tables = [_weights(x, c, b) for x, c, b in zip(lines, far.cells, far.box, strict=True)]
-    first, places = _stars_of_tiles(far, tiles)
     with numba_threads(min(threads, tiles[0])) as count:
         maps = np.zeros((count, pixels, pixels))
-        _shoot(
-            maps, far.grid, *lines, *tables[0], *tables[1], first, places, far.ewald_width,
-            slopes, pixels / width, tiles[1],
-        )  # fmt: skip
-    share = far.box.prod() / (len(lines[0]) * len(lines[1])) * (pixels / width) ** 2
-    total = maps[0]
+        _shoot(maps, *tables(far, lines, tiles), far.ewald_width, slopes, pixels / width, tiles[1])
     for other in maps[1:]:
-        total += other
-    total *= share
-    return total
+        maps[0] += other
+    maps[0] *= far.box.prod() / (len(lines[0]) * len(lines[1])) * (pixels / width) ** 2
+    return maps[0]
 
 
-def _stars_of_tiles(far, tiles):
+def tables(far: FarField, lines, tiles) -> tuple:
+    """Return what the loops over rays take: the grid, lines, their weights, stars of each tile."""
+    (b1, w1), (b2, w2) = map(_weights, lines, far.cells, far.box)
+    return far.grid, *lines, b1, w1, b2, w2, *stars_of_tiles(far, tiles)
+
+
+def stars_of_tiles(far, tiles):
     """List for each tile the stars (or their images) whose near field reaches it.
 
     Returns (first (tiles + 1,), rows (pairs, 3) of position and mass): tile t has the rows
@@ -165,10 +145,10 @@ def _stars_of_tiles(far, tiles):
             numbers.append(tile[:, 0] * tiles[1] + tile[:, 1])
             there = far.stars[keep] + (tile - at[keep]) * side
             places.append(np.column_stack([there, far.masses[keep]]))
-    numbers, places = np.concatenate(numbers), np.concatenate(places)
+    numbers = np.concatenate(numbers)
     order = np.argsort(numbers, kind="stable")
     first = np.searchsorted(numbers[order], np.arange(tiles[0] * tiles[1] + 1))
-    return first, places[order]
+    return first, np.concatenate(places)[order]
 
 
 @numba.njit(parallel=True, fastmath=True, cache=KEEP)

@@ -25,23 +25,26 @@ MOST = 6  # times 6: so many in the place of one
 REACH = 4.0  # deviations of the source beyond which it counts as dark
 
 
-def reference_curves(folder, sizes, n: int, settings) -> dict:
+def reference_curves(folder, sizes, n: int, settings) -> tuple[dict, dict]:
     """Simulate two sets of n curves for each size p: {p: (2, n, 300)}; kept in folder/truth.npz.
 
     The stars are those of `simulation.simulate` with the same settings, the tracks new.  Gaussian
-    sources smaller than SMALL pixels of its map are shot at directly, by `at_points`.
+    sources smaller than SMALL pixels of its map are shot at directly, by `at_points`; second
+    result: {p: relative rms error of a sample by the number of rays}, from 20 tracks of each.
     """
     path, least = Path(folder) / "truth.npz", SMALL * settings.width / settings.pixels
     own = {k: v for k, v in asdict(settings).items() if k in USED}
     recipe = json.dumps([list(sizes), n, own, [SMALL, SPACING, EVERY, APART, MOST, REACH]])
     broken = OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error
     with contextlib.suppress(*broken), np.load(path) as kept:
-        if str(kept["recipe"]) == recipe and "noise" in kept:
-            return dict(zip(sizes, kept["curves"].astype(np.float32), strict=True))
+        if str(kept["recipe"]) == recipe:
+            noise = dict(kept["noise"].reshape(-1, 2).tolist())
+            return dict(zip(sizes, kept["curves"].astype(np.float32), strict=True)), noise
     small = [p for p in sizes if p < least and settings.profile == "gaussian"]
-    large, found, noise = [p for p in sizes if p not in small], {}, {}
+    found, noise = {}, {}
     with tqdm(total=len(sizes), desc="simulating truth", unit="p", dynamic_ncols=True) as bar:
-        maps = simulation.disc_maps(settings, large, settings.seed) if large else ()
+        large = [p for p in sizes if p not in small]
+        maps = simulation.disc_maps(settings, large, settings.seed)
         for p, disc_map in (*((p, None) for p in small), *maps):
             key = [settings.seed, round(1e6 * p)]
             if disc_map is None:
@@ -55,16 +58,7 @@ def reference_curves(folder, sizes, n: int, settings) -> dict:
             bar.update()
     curves = np.stack([found[p] for p in sizes])
     files.save_npz(path, recipe=recipe, curves=curves, noise=[*noise.items()])
-    return found
-
-
-def ray_noise(folder) -> dict:
-    """Return what `reference_curves` measured: {p: rms error by the number of rays, relative}.
-
-    Of a sample, for the sources that were shot at directly: two ray grids on 20 tracks.
-    """
-    with np.load(Path(folder) / "truth.npz") as kept:
-        return dict(kept["noise"].reshape(-1, 2).tolist())
+    return found, noise
 
 
 def at_points(settings, p: float, points, spacing: float = SPACING) -> np.ndarray:
@@ -74,31 +68,26 @@ def at_points(settings, p: float, points, spacing: float = SPACING) -> np.ndarra
     adds to the points near which it falls.  Coarse rays find the tiles of the lens plane that may
     send any there; only those are shot from in full.  spacing: of the rays, in p.
     """
-    macro = (settings.kappa, settings.gamma, settings.smooth_fraction)
-    field = microlensing.star_field(*macro, settings.width, settings.seed)
-    far = ray_shooting.FarField.of(field.stars, field.masses, field.box, 0.25)
+    field = simulation.field_of(settings, settings.seed)
+    far = ray_shooting.FarField.of(field)
     deviation, flat = p / np.sqrt(2 * np.log(2)), np.mod(points, field.width).reshape(-1, 2)
     cells = max(1, min(4000, int(field.width / (REACH * deviation))))
     square = replace(  # points go into the cells they reach as stars go into tiles
         far, stars=flat, masses=np.arange(len(flat)), box=np.full(2, field.width),
         ewald_width=REACH * deviation / ray_shooting.REACH,
     )  # fmt: skip
-    there = ray_shooting._stars_of_tiles(square, np.array([cells, cells]))
+    there = ray_shooting.stars_of_tiles(square, np.array([cells, cells]))
     tile = ray_shooting.TILE
     tiles = np.ceil(field.box / (EVERY * spacing * p * tile)).astype(int)
     wanted = np.zeros(tiles * EVERY, bool)
     with numba_threads(torch.get_num_threads()) as count:
         found = np.zeros((count, len(flat)))
         for looking, n in ((True, tiles), (False, tiles * EVERY)):
-            x = [
-                (np.arange(m * tile) + 0.5) * s / (m * tile)
-                for m, s in zip(n, far.box, strict=True)
-            ]
-            tables = [ray_shooting._weights(*z) for z in zip(x, far.cells, far.box, strict=True)]
+            lines = [(np.arange(m) + 0.5) * s / m for m, s in zip(n * tile, far.box, strict=True)]
             todo = np.argwhere(np.ones(n, bool) if looking else wanted)
+            tables = ray_shooting.tables(far, lines, n)
             _shoot(
-                found, wanted, looking, todo, far.grid, *x, *tables[0], *tables[1],
-                *ray_shooting._stars_of_tiles(far, n), far.ewald_width, field.slopes,
+                found, wanted, looking, todo, *tables, far.ewald_width, field.slopes,
                 cells / field.width, cells, *there, deviation,
             )  # fmt: skip
     share = field.box.prod() / (n.prod() * tile**2) / (2 * np.pi * deviation**2)

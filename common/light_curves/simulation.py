@@ -3,14 +3,13 @@
 Curves are relative magnifications mu / <mu>.  Map 12345 has a file for each source (disc) of size
 p_i = 0.1 * 1.95695^((i - 1) / 4) R_E; maps 12347 and 12348 are independent star fields, for
 choosing settings and for the reported numbers, with the sources of these roles (data.py).
-Takes about a minute on 2 cores, 150 MB on disk; an existing data set is never touched.
+An existing data set is never touched.
 """
 
 import contextlib
-import dataclasses
 import hashlib
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from common.light_curves import microlensing
@@ -53,15 +52,21 @@ def radius_of(disc: int) -> float:
     return 0.1 * 1.95695 ** ((disc - 1) / 4)
 
 
+def field_of(settings, seed: int) -> microlensing.StarField:
+    """Return the star field of these `settings`."""
+    macro = (settings.kappa, settings.gamma, settings.smooth_fraction)
+    return microlensing.star_field(*macro, settings.width, seed)
+
+
 def disc_maps(settings, radii, seed: int):
     """Yield (radius, map in units of the mean) of one star field for each of `radii` [R_E]."""
-    macro = (settings.kappa, settings.gamma, settings.smooth_fraction)
-    field = microlensing.star_field(*macro, settings.width, seed)
+    if not radii:
+        return
+    field = field_of(settings, seed)
     mu = microlensing.magnification_map(field, settings.pixels, settings.rays)
     spectrum = microlensing.spectrum_of(mu / field.mean_magnification)
-    width, profile = settings.width, settings.profile
     for radius in radii:
-        yield radius, microlensing.convolve(None, width, radius, profile, spectrum=spectrum)
+        yield radius, microlensing.convolve(spectrum, field.width, radius, settings.profile)
 
 
 def curves_of(disc_map, settings, n: int, seed) -> np.ndarray:
@@ -77,76 +82,46 @@ def simulate(folder, settings: Settings) -> None:
     Raises InputError when `folder` holds curves or labels that are not an unfinished simulation.
     """
     folder = Path(folder)
-    microlensing.star_field(settings.kappa, settings.gamma, settings.smooth_fraction, 1.0)  # sane?
+    field_of(replace(settings, width=1.0), 0)  # raises if impossible
     if (pixel := settings.width / settings.pixels) > radius_of(1):
         raise InputError(f"a pixel of {pixel:.3g} R_E is larger than a source: give more --pixels")
-    if (folder / "labels.dat").exists() and not is_simulated(folder):
-        raise there_already(folder / "labels.dat")
+    _check_free(folder)
     with files.exclusive(folder) as waited:
-        if not (waited and _recipe_in(folder) == _recipe(settings)):
+        same = waited and is_simulated(folder)
+        if not (same and resume_key(made_with(folder)) == results.to_json(resume_key(settings))):
+            _check_free(folder)
             _simulate(folder, settings)
 
 
-def _recipe(settings) -> dict:
-    """Return what makes two simulations the same, as JSON keeps it."""
-    return results.to_json(resume_key(settings))
-
-
-def _recipe_in(folder):
-    """Return the recipe of the finished simulation in `folder`; None if there is none."""
-    if is_simulated(folder):
-        return json.loads((folder / MARK).read_text(encoding="utf-8"))["settings"]
-    return None
+def _check_free(folder) -> None:
+    """Raise InputError if `folder` holds labels, or curves that are no unfinished simulation."""
+    unfinished = (folder / MARK).exists() and not (folder / "labels.dat").exists()
+    for name in ("labels.dat", MAP, VALIDATION_FIELD, TEST_FIELD):
+        if (folder / name).exists() and not unfinished:
+            raise InputError(f"{folder / name} is there already: choose another --data-dir")
 
 
 def _simulate(folder, settings: Settings) -> None:
     every = range(1, settings.discs + 1)
     fields = {MAP: every, VALIDATION_FIELD: VALIDATION, TEST_FIELD: TEST}
     jobs = [(name, disc) for name, discs in fields.items() for disc in discs if disc in every]
-    labels = labels_of(settings, jobs)
-    _begin(folder, labels, settings)
+    values = f"{settings.kappa} {settings.gamma} {settings.smooth_fraction}"
+    rows = [f"{name} {disc:02d} {values} {radius_of(disc):.6f}\n" for name, disc in jobs]
+    labels = "map_id disc_id k g s p\n" + "".join(rows)
+    mark = {"labels_sha256": hashlib.sha256(labels.encode()).hexdigest()}
+    mark |= {"settings": resume_key(settings), "source": "common.light_curves"}
+    results.save_json(folder / MARK, mark)
     with tqdm(total=len(jobs), desc="simulating", unit="file", dynamic_ncols=True) as bar:
         for number, name in enumerate(fields):
             discs = [disc for field, disc in jobs if field == name]
-            radii = [radius_of(disc) for disc in discs]
-            maps = disc_maps(settings, radii, settings.seed + 1000 * number) if discs else ()
+            maps = disc_maps(settings, [*map(radius_of, discs)], settings.seed + 1000 * number)
             for disc, (_, disc_map) in zip(discs, maps, strict=True):
                 key = [settings.seed, int(name), disc]
-                write(folder, name, disc, curves_of(disc_map, settings, settings.curves, key))
+                curves = curves_of(disc_map, settings, settings.curves, key)
+                write = partial(np.savetxt, X=curves, fmt="%.6f", delimiter=",")
+                files.atomic_write(folder / name / f"{disc:02d}.dat", write)
                 bar.update()
     files.atomic_write(folder / "labels.dat", lambda path: path.write_text(labels, newline="\n"))
-
-
-def labels_of(settings, jobs) -> str:
-    """Return the text of labels.dat for the files `jobs`: [(map_id, disc)]."""
-    values = f"{settings.kappa} {settings.gamma} {settings.smooth_fraction}"
-    rows = [f"{name} {disc:02d} {values} {radius_of(disc):.6f}\n" for name, disc in jobs]
-    return "map_id disc_id k g s p\n" + "".join(rows)
-
-
-def _begin(folder, labels, settings):
-    """Write the marker; raise InputError if `folder` holds anything but a simulation begun."""
-    own = (folder / MARK).exists() and not (folder / "labels.dat").exists()
-    for name in ("labels.dat", MAP, VALIDATION_FIELD, TEST_FIELD):
-        if (folder / name).exists() and not own:
-            raise there_already(folder / name)
-    mark = {"labels_sha256": hashlib.sha256(labels.encode()).hexdigest()}
-    mark |= {"settings": _recipe(settings), "source": "common.light_curves"}
-    results.save_json(folder / MARK, mark)
-
-
-def there_already(path) -> InputError:
-    """Return the error that says so."""
-    return InputError(f"{path} is there already: choose another --data-dir")
-
-
-def write(folder, map_id: str, disc: int, curves) -> Path:
-    """Write light curves (n, 300) as {map_id}/{disc:02d}.dat: comma separated, six decimals."""
-    row = ",".join(["%.6f"] * curves.shape[1])
-    text = "\n".join([row % tuple(curve) for curve in curves.tolist()]) + "\n"
-    return files.atomic_write(
-        Path(folder) / map_id / f"{disc:02d}.dat", lambda path: path.write_text(text, newline="\n")
-    )
 
 
 def folder_of(settings) -> Path:
@@ -184,18 +159,18 @@ def truth_of(settings, source: str, read_labels) -> tuple[Path, Settings]:
     if not check_together(folder, source):
         return folder, own
     if is_simulated(folder) and not settings.smoke:
-        return folder, made_with(folder, own)
+        return folder, made_with(folder)
     macro = {tuple(values[:3].tolist()) for *_, values in read_labels(folder / "labels.dat")}
     if len(macro) > 1:
         raise InputError(f"{folder / 'labels.dat'}: several k, g, s: no single truth; take --p")
     kappa, gamma, smooth = macro.pop()
-    own = dataclasses.replace(own, kappa=kappa, gamma=gamma, smooth_fraction=smooth)
+    own = replace(own, kappa=kappa, gamma=gamma, smooth_fraction=smooth)
     return folder if is_simulated(folder) else Path(settings.out_dir) / "truth", own
 
 
-def made_with(folder, settings: Settings) -> Settings:
-    """Return `settings` with what the simulated data in `folder` were made with."""
-    return dataclasses.replace(settings, **_recipe_in(folder))
+def made_with(folder) -> Settings:
+    """Return what the simulated data in `folder` were made with."""
+    return Settings(**results.read_json(Path(folder) / MARK)["settings"])
 
 
 def check_together(folder, source: str) -> bool:
@@ -204,7 +179,7 @@ def check_together(folder, source: str) -> bool:
     source: of the data that the model was trained on.
     """
     there = source_of(folder) if (Path(folder) / "labels.dat").exists() else ""
-    both = all(one.startswith(SIMULATED) for one in (there or source, source))
+    both = source.startswith(SIMULATED) and (there or source).startswith(SIMULATED)
     if there.split(STAMP)[-1] != source.split(STAMP)[-1] and not both:
         raise InputError(
             f"the model was trained on {source}, and {folder} holds {there or 'nothing'}: "
@@ -223,14 +198,13 @@ def source_of(folder) -> str:
     labels, mark, stamp = Path(folder) / "labels.dat", Path(folder) / MARK, ""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         if labels.is_file():  # a pipe would be read for ever
-            stamp = hashlib.sha256(labels.read_bytes()).hexdigest()
-        mark = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else {}
+            stamp = files.sha256(labels)
+        mark = results.read_json(mark) if mark.is_file() else {}
         if mark["labels_sha256"] == stamp:
             s = mark["settings"]
+            other = "" if s["length"] == Settings().length else f"{TRACKS}{s['length']:g} R_E"
             return (
-                f"{SIMULATED}{s['kappa']:g}, gamma = {s['gamma']:g}, "
-                f"s = {s['smooth_fraction']:g}, {s['width']:g} R_E, {s['profile']}, "
-                f"seed {s['seed']}"
-                + ("" if s["length"] == Settings().length else f"{TRACKS}{s['length']:g} R_E")
+                f"{SIMULATED}{s['kappa']:g}, gamma = {s['gamma']:g}, s = {s['smooth_fraction']:g}, "
+                f"{s['width']:g} R_E, {s['profile']}, seed {s['seed']}{other}"
             )
     return f"{labels}{STAMP}{stamp[:8]}"

@@ -30,7 +30,7 @@ REFUSED = {  # what the one line says: command lines
     "--{flag} has no effect with --network dense": ["ex_1b --network dense --channels 3"],
     "--{flag} has no effect with --validate": ["ex_1b --validate --nll-digits 5"],
     "--{flag} has no effect without --p": ["ex_2c --n 5"],
-    "--{flag} has no effect with --p": ["ex_2c --p 1 --no-distances", "ex_2c --p 1 --data-dir x"],
+    "--{flag} has no effect with --p": ["ex_2c --p 1 --data-dir x"],
     "--{flag} has no effect with --out": [
         "ex_2c --p 1 --out a.csv --out-dir b", "ex_1c 7 --out a.png --out-dir b"],
     "--out-dir has no effect without --map": ["simulate --out-dir b --curves 9"],
@@ -125,7 +125,7 @@ def test_a_tilde_is_the_home_folder(typed, tmp_path, monkeypatch):
     assert (tmp_path / "home/x.png").is_file() and not (tmp_path / "~").exists()
 
 
-SHIPPED = ["ex_2a --prior standard", "ex_2c --no-distances", "ex_2d --each 9", "ex_3b --eps .5",
+SHIPPED = ["ex_2a --prior standard", "ex_2d --each 9", "ex_3b --eps .5",
            "ex_1c --examples --seed 1", "ex_2c --smoke", "ex_3b --repeats 1"]  # fmt: skip
 
 
