@@ -185,9 +185,10 @@ def main(argv=None) -> dict:
     metrics = {"source": source, "settings": asdict(settings), "hardware": history["hardware"]}
     metrics |= found | {"training_seconds": history["seconds"]}
     metrics["history"] = {k: v for k, v in history.items() if isinstance(v, list)}
-    shown = evaluation.log10_on_window(lambda x: ebm.values(model, x) - log_z)
-    true = lambda x: swiss_roll.log_density(x, noise)  # noqa: E731
-    truth = evaluation.log10_on_window(true) if noise else data[:2000]
+    shown = evaluation.picture_of(ebm.values(model, evaluation.WINDOW) - log_z)
+    truth = data[:2000]
+    if noise:
+        truth = evaluation.picture_of(swiss_roll.log_density(evaluation.WINDOW, noise))
     said = f"KL(data || model) = {found['kl_nats']:.4f} nats" if exact else "no exact KL"
     said = f"{name}: {said}, log Z = {log_z:.3f}"
     drawn = {name: figures.training(truth, shown, history, f"{said}; {source}")}
