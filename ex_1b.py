@@ -63,9 +63,8 @@ def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
     model.bfloat16 = bfloat16  # products only, where the hardware is fast; losses in float32
     images, labels = data.train_images.to(device), data.train_labels.to(device)
     steps = settings.epochs * max(1, len(images) // settings.batch)
-    rate, networks = settings.learning_rate, [*model.encoder.parameters()]
-    networks += [*model.decoder.parameters()]
-    groups = [{"params": networks, "weight_decay": settings.weight_decay}]
+    rate, networks = settings.learning_rate, torch.nn.ModuleList([model.encoder, model.decoder])
+    groups = [{"params": networks.parameters(), "weight_decay": settings.weight_decay}]
     if prior := [*model.prior.parameters()]:
         groups.append({"params": prior, "lr": 5 * rate, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, rate, betas=(0.9, 0.98), fused=True)

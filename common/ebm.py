@@ -1,9 +1,6 @@
 """Energy-based model p(x) = exp(f(x)) / Z in two dimensions: network, and Z by quadrature.
 
-    grad log-likelihood = E_data[grad f] - E_model[grad f]
-
-Contrastive divergence puts chains that start at data (or persist) in place of the model's samples
-(Hinton 2002; Tieleman 2008): see ex_3a.py.
+How it is trained: ex_3a.py and swiss_roll/negatives.py.
 """
 
 import copy

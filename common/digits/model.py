@@ -49,8 +49,8 @@ def build(
         encoder = networks.PatchEncoder(CLASSES, channels, width, outputs)
         decoder = networks.PatchDecoder(latent, CLASSES, channels, width)
     else:
-        encoder = networks.ResidualMLP(PIXELS, CLASSES, width, 1, outputs)
-        decoder = networks.ResidualMLP(latent, CLASSES, width, 1, PIXELS)
+        encoder = networks.ResidualMLP(PIXELS, CLASSES, width, outputs)
+        decoder = networks.ResidualMLP(latent, CLASSES, width, PIXELS)
     if prior == "standard":
         prior_net = priors.StandardPrior(latent)
     else:
