@@ -37,9 +37,9 @@ import torch
 class Settings(Training):
     """The model and how it is trained."""
 
-    network: str = option("patch", "convolutions on patches, or dense", choices=["patch", "dense"])
-    prior: str = option("mixture", "p(z|y)", choices=["mixture", "gaussian", "standard"])
-    covariance: str = option("full", "of q(z|x,y)", choices=["full", "diagonal"])
+    network: str = option("patch", "convolutions, or dense layers", choices=digit_model.NETWORKS)
+    prior: str = option("mixture", "p(z|y)", choices=digit_model.PRIORS)
+    covariance: str = option("full", "of q(z|x,y)", choices=digit_model.COVARIANCES)
     width: int = option(256, "units of the dense layers", minimum=1, maximum=4096, smoke=32)
     channels: int = option(48, "channels of the convolutions", minimum=1, maximum=512, smoke=8)
     latent: int = option(24, "dimensions of z", minimum=1, maximum=1024, smoke=4)
@@ -63,12 +63,11 @@ def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
     model.bfloat16 = bfloat16  # products only, where the hardware is fast; losses in float32
     images, labels = data.train_images.to(device), data.train_labels.to(device)
     steps = settings.epochs * max(1, len(images) // settings.batch)
-    rate, networks = settings.learning_rate, [model.encoder, model.decoder]
-    decayed = [p for network in networks for p in network.parameters()]
-    groups = [{"params": decayed, "lr": rate, "weight_decay": settings.weight_decay}]
-    if rest := [*model.prior.parameters()]:
-        groups.append({"params": rest, "lr": 5 * rate, "weight_decay": 0.0})
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+    rate, networks = settings.learning_rate, torch.nn.ModuleList([model.encoder, model.decoder])
+    groups = [{"params": networks.parameters(), "weight_decay": settings.weight_decay}]
+    if prior := [*model.prior.parameters()]:
+        groups.append({"params": prior, "lr": 5 * rate, "weight_decay": 0.0})
+    optimizer = torch.optim.AdamW(groups, rate, betas=(0.9, 0.98), fused=True)
     if settings.covariance == "full":
         training.clip_to_running_norm(optimizer)  # a step may be wild while T is small
 
@@ -121,12 +120,12 @@ def main(argv=None) -> dict:
     classifier.load(settings.out_dir)  # a damaged file is better known before the training
     device = script.start(settings)
     data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
-    name = digit_model.NAME
+    path = Path(settings.out_dir) / digit_model.NAME
     if settings.validate:
-        data, name = digit_data.hold_out(data), "checkpoints/ex_1b_validation.pt"
+        data, path = digit_data.hold_out(data), path.with_stem("ex_1b_validation")
     key = resume_key(settings, source=data.source)
     older = {"covariance": "diagonal"}  # of checkpoints from before it could be chosen
-    path = checkpoints.unclaimed(Path(settings.out_dir) / name, key, settings.force, older)
+    checkpoints.unclaimed(path, key, settings.force, older)
     state = resume.State(path, key, settings.resume, settings.force)
     model, history = fit(data, settings, device, state)
     if not distributed.is_main():

@@ -10,6 +10,7 @@ Takes about 3 seconds, most of them to load torch.
 As a module: `ex_1c.generate([2, 0, 2, 3])` -> (4, 28, 28) in [0, 1].
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,11 @@ def generate(
 
 def numbers_of(settings) -> list[str]:
     """Return every number settings.samples times; raise InputError for what is not a number."""
-    wanted = [digit_model.checked(n) for n in settings.numbers for _ in range(settings.samples)]
+    for number in settings.numbers:
+        if not re.fullmatch("[0-9]{1,1000}", number):
+            shown = number if len(number) <= 20 else number[:20] + "..."
+            raise InputError(f"{shown!r} is not a number: give 1 to 1,000 of the digits 0-9")
+    wanted = [number for number in settings.numbers for _ in range(settings.samples)]
     if sum(map(len, wanted)) > MOST:
         raise InputError(f"too many digits for one picture: at most {MOST:,}")
     return wanted
@@ -85,16 +90,15 @@ def examples(settings, device) -> dict:
     read = classifier.predict(reader, torch.tensor(images))[0].tolist()
     for name, row in (("asked for", labels), ("read as", read)):
         print(f"{name:9}", *row)
-    metrics = {"labels": labels, "read_by_classifier": read, "source": source}
     sheet = figures.labelled(images, labels, f"generated digits, training data: {source}")
-    metrics["seed"] = settings.seed
+    metrics = {"labels": labels, "read_by_classifier": read, "source": source}
+    metrics |= {"seed": settings.seed}
     return results.save_results(settings.out_dir, "ex_1c", metrics, {"ex_1c": sheet}, [path])
 
 
 def main(argv=None) -> dict:
     """Write the pictures asked for; return {"files": [...]} and, with --examples, the numbers."""
-    positional = ("numbers", "NUMBER", "*")
-    settings = parse(Settings, __doc__, argv, positional, without=("data_dir",))
+    settings = parse(Settings, __doc__, argv, ("numbers", "NUMBER", "*"), without=("data_dir",))
     if not settings.numbers and not settings.examples:
         raise InputError("give a number such as 2023, or --examples")
     if not settings.numbers:
@@ -112,11 +116,10 @@ def main(argv=None) -> dict:
     for number, row in rows_of(settings, device):  # a file name has at most 255 bytes
         path = Path(settings.out or folder / f"ex_1c_{number[:200]}.png")
         stacks.setdefault(path, []).append(row)
-    pictures = {path: figures.picture(rows) for path, rows in stacks.items()}
-    for path, figure in pictures.items():
-        print(results.save_figure(path, figure))
+    for path, rows in stacks.items():
+        print(results.save_figure(path, figures.picture(rows)))
     metrics = examples(settings, device) if settings.examples else {}
-    return {"files": [str(path) for path in pictures], **metrics}
+    return {"files": [str(path) for path in stacks], **metrics}
 
 
 if __name__ == "__main__":

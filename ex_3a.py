@@ -165,9 +165,8 @@ def main(argv=None) -> dict:
     name = f"ex_3a_{settings.method}"
     if settings.method == "short-run":
         name = f"ex_3a_short_{recipe_of(settings)['eps'][0]:g}"
-    data, noise, source = roll_data.load(
-        settings.data_dir, settings.noise, settings.points, settings.seed + 1
-    )
+    wanted = settings.noise, settings.points, settings.seed + 1
+    data, noise, source = roll_data.load(settings.data_dir, *wanted)
     if Path(settings.data_dir or "data", roll_data.FILE).exists():
         no_effect(settings, "points noise", f"on the points of {roll_data.FILE}")
     key = resume_key(settings, source=source)
@@ -181,13 +180,13 @@ def main(argv=None) -> dict:
     print(checkpoints.save(path, content))
 
     found = exact(model) if exact else ebm.normaliser(model)
-    log_z = found["log_z"]
+    log_z, window = found["log_z"], evaluation.WINDOW
     metrics = {"source": source, "settings": asdict(settings), "hardware": history["hardware"]}
     metrics |= found | {"training_seconds": history["seconds"]}
     metrics["history"] = {k: v for k, v in history.items() if isinstance(v, list)}
-    shown = evaluation.log10_on_window(lambda x: ebm.values(model, x) - log_z)
-    true = lambda x: swiss_roll.log_density(x, noise)  # noqa: E731
-    truth = evaluation.log10_on_window(true) if noise else data[:2000]
+    truth, shown = data[:2000], evaluation.picture_of(ebm.values(model, window) - log_z)
+    if noise:
+        truth = evaluation.picture_of(swiss_roll.log_density(window, noise))
     said = f"KL(data || model) = {found['kl_nats']:.4f} nats" if exact else "no exact KL"
     said = f"{name}: {said}, log Z = {log_z:.3f}"
     drawn = {name: figures.training(truth, shown, history, f"{said}; {source}")}

@@ -48,28 +48,24 @@ def load_models(settings) -> tuple[dict, list, float, str]:
     One trained short-run is there for each eps.  Raises InputError if there is no model, and if
     they were trained on different data, or on no roll.
     """
-    sizes = {eps for eps in settings.eps if 0 < eps <= 100}
-    if not sizes or len(sizes) < len(settings.eps):
-        raise InputError(f"--eps {settings.eps}: give distinct step sizes above 0, at most 100")
+    distinct = {f"{eps:g}" for eps in settings.eps if 0 < eps <= 100}
+    if not distinct or len(distinct) < len(settings.eps):
+        words = "above 0, at most 100; they must differ in their first six digits"
+        raise InputError(f"--eps {settings.eps}: give distinct step sizes {words}")
     folder = files.announced(settings.model or files.ROOT / "checkpoints")
-    alone = folder if folder.suffix == ".pt" else None
     if not folder.exists():
         raise InputError(f"--model {folder}: no such file or folder")
-    if alone and not folder.name.startswith("ex_3a_"):
-        raise InputError(f"--model {folder}: the name must be ex_3a_METHOD.pt, as ex_3a.py gave it")
-    if len({f"{eps:g}" for eps in settings.eps}) < len(settings.eps):
-        raise InputError("--eps: step sizes must differ in their first six digits")
     models, loaded = {}, {}
     for method, eps in itertools.product(METHODS, settings.eps):
         name = f"ex_3a_{method}" + (f"_{eps:g}" if method == "short" else "")
-        path = alone or folder / f"{name}.pt"
-        if path not in loaded and path.stem == name and (alone or path.is_file()):
-            loaded[path] = load_model(path)
-        if path in loaded and path.stem == name:
+        path = folder if folder.suffix == ".pt" else folder / f"{name}.pt"
+        if path.stem == name and path.is_file():
+            loaded[path] = loaded.get(path) or load_model(path)
             models.setdefault(method, {})[eps] = loaded[path][0]
     sources = {content["source"]: path.name for path, (_, content) in loaded.items()}
     if not sources:
-        raise InputError(f"{folder}: no model for these --eps: run `python ex_3a.py`")
+        words = "no model for these --eps called ex_3a_METHOD.pt: run `python ex_3a.py`"
+        raise InputError(f"{folder}: {words}")
     if len(sources) > 1:
         raise InputError(f"{folder}: {', '.join(sources.values())} are of different data")
     _, content = next(iter(loaded.values()))
@@ -88,8 +84,8 @@ def protocol(score, eps: float, settings, seed: int, record=None) -> torch.Tenso
     for block in range(-(-settings.chains // BLOCK)):
         generator = torch.Generator().manual_seed(step_seed(seed, block))
         x0 = 3 * torch.randn(BLOCK, 2, generator=generator)
-        done.append(langevin(x0, score, eps, settings.steps, generator, record))
-        record = None
+        noted = None if block else record
+        done.append(langevin(x0, score, eps, settings.steps, generator, noted))
     return torch.cat(done)[: settings.chains]
 
 
@@ -102,9 +98,10 @@ def sample_all(settings, scores: dict, noise: float, truth: list) -> tuple[dict,
     table, shown, over_time = {}, {}, {}
     for name, eps in ((row, eps) for row in scores for eps in scores[row]):
         record, score = evaluation.StepRecorder(truth[0], settings.steps, noise), scores[name][eps]
-        first, *others = range(settings.seed, settings.seed + settings.repeats)
-        runs = [protocol(score, eps, settings, first, record)]
-        runs += [protocol(score, eps, settings, seed) for seed in others]
+        runs = [
+            protocol(score, eps, settings, settings.seed + k, None if k else record)
+            for k in range(settings.repeats)
+        ]
         found = [evaluation.measure(x, truth[2 * k]) for k, x in enumerate(runs)]
         row = table[f"{name}, eps {eps:g}"] = evaluation.summary(found)
         arrived = zip(record.noted.get("step", []), record.noted.get("arrived", []), strict=True)

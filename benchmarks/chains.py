@@ -17,20 +17,17 @@ def torchebm():
     """Return the package, or say in one line that it is missing."""
     try:
         import torchebm
-        from torchebm import losses, samplers  # noqa: F401
+        from torchebm import core, losses, samplers  # noqa: F401
     except ImportError as error:
-        hint = "pip install -r requirements-bench.txt"
-        raise InputError(f"torchebm is missing: {hint}") from error
+        message = "torchebm is missing: pip install -r requirements-bench.txt"
+        raise InputError(message) from error
     return torchebm
 
 
 def energy_of(model, device):
     """Return torchebm's model of the energy -f."""
-    from torchebm.core import BaseModel
 
-    class Minus(BaseModel):
-        """The energy -f."""
-
+    class Minus(torchebm().core.BaseModel):
         def __init__(self):
             super().__init__(dtype=torch.float32, device=device)
             self.f = model

@@ -24,8 +24,7 @@ OWN = ("cd", "replica", "nce")
 
 def train_peer(data, steps: int, persistent: bool, recipe: dict):
     """Return the averaged network after `steps` updates with torchebm's loss."""
-    model = ebm.LogDensity()
-    peer = torchebm()
+    model, peer = ebm.LogDensity(), torchebm()
     energy = energy_of(model, torch.device("cpu"))
     sampler = peer.samplers.LangevinDynamics(energy, step_size=EPS, noise_scale=1.0)
     loss_of = peer.losses.ContrastiveDivergence(energy, sampler, CHAIN, persistent=persistent)
@@ -45,38 +44,33 @@ def measure(settings, device) -> dict:
     """Train every side with every seed; compare the KL, seed by seed."""
     torch.set_num_threads(1)  # the small networks gain nothing from a second
     budget, points = (0.2, 500) if settings.smoke else (BUDGET, 10**6)
-    data = swiss_roll.sample(points, 0.2, 1)
-    exact = evaluation.ExactKL(0.2)
-    recipe = ex_3a.RECIPES["cd"]
+    data, exact = swiss_roll.sample(points, 0.2, 1), evaluation.ExactKL(0.2)
 
-    def own(method, seed, steps):
-        return ex_3a.fit(data, ex_3a.Settings(method=method, seed=seed, steps=steps))[0]
+    def train(side, seed, steps):
+        """Return the network after so many updates, and the seconds that they took."""
+        started = time.perf_counter()
+        if side in OWN:
+            model, _ = ex_3a.fit(data, ex_3a.Settings(method=side, seed=seed, steps=steps))
+        else:
+            torch.manual_seed(seed)
+            model = train_peer(data, steps, side == "torchebm PCD", ex_3a.RECIPES["cd"])
+        return model, time.perf_counter() - started
 
-    def peer(persistent, seed, steps):
-        torch.manual_seed(seed)
-        return train_peer(data, steps, persistent, recipe)
-
-    sides = {name: lambda *a, m=name: own(m, *a) for name in OWN}
-    sides |= {"torchebm CD": lambda *a: peer(False, *a), "torchebm PCD": lambda *a: peer(True, *a)}
-    found = {name: {"kl_nats": [], "seconds": [], "updates": []} for name in sides}
-    many = 5 if settings.smoke else 60
+    found, many = {}, 5 if settings.smoke else 60
     for seed in range(1 if settings.smoke else SEEDS):
-        for name, train in sides.items():
-            train(seed, many)
-            started = time.perf_counter()
-            train(seed, many)
-            steps = max(1, round(many * budget / (time.perf_counter() - started)))
-            started = time.perf_counter()
-            model = train(seed, steps)
-            found[name]["seconds"].append(time.perf_counter() - started)
-            found[name]["kl_nats"].append(exact(model)["kl_nats"])
-            found[name]["updates"].append(steps)
-            print(f"seed {seed}, {name}: KL {found[name]['kl_nats'][-1]:.4f} nats", flush=True)
+        for side in (*OWN, "torchebm CD", "torchebm PCD"):
+            train(side, seed, many)  # warms up
+            _, seconds = train(side, seed, many)
+            steps = max(1, round(many * budget / seconds))
+            model, seconds = train(side, seed, steps)
+            run = {"kl_nats": exact(model)["kl_nats"], "seconds": seconds, "updates": steps}
+            for name, value in run.items():
+                found.setdefault(side, {}).setdefault(name, []).append(value)
+            print(f"seed {seed}, {side}: KL {run['kl_nats']:.4f} nats", flush=True)
     best, rows = found["replica"]["kl_nats"], []
     for name, side in found.items():
         side |= {"mean": statistics.mean(side["kl_nats"])}
         if name != "replica":
-            gain = ratios(side["kl_nats"], best)
-            work = (f"KL of replica after {budget:g} s", f"{name} after as long")
-            rows.append(row(*work, gain, 1.0, unit="x less"))
+            gain, work = ratios(side["kl_nats"], best), f"KL of replica after {budget:g} s"
+            rows.append(row(work, f"{name} after as long", gain, 1.0, unit="x less"))
     return {"rows": rows, "trained": found}

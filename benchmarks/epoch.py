@@ -39,7 +39,7 @@ def loss_of(model, x, y):
 
 
 def usual_epoch(model, loader, optimizer, device) -> float:
-    """Train for one epoch as most tutorials do; return the mean loss."""
+    """Train for one epoch as most tutorials do; return the sum of the losses."""
     total = 0.0
     for images, labels in loader:
         x, y = torch.bernoulli(images.to(device)).flatten(1), labels.to(device)
@@ -48,7 +48,7 @@ def usual_epoch(model, loader, optimizer, device) -> float:
         loss.backward()
         optimizer.step()
         total += loss.item()
-    return total / len(loader)
+    return total
 
 
 def operations(model, batch: int, device) -> int:
@@ -72,20 +72,19 @@ def measure(settings, device) -> dict:
         "usual loop": lambda: usual_epoch(model, loader, optimizer, device),
         "this project": lambda: ex_1b.fit(data, wanted, device),
     }
-    side = 64 if settings.smoke else SIDE
-    for kind in ("float32", "bfloat16"):
+    side, kinds = 64 if settings.smoke else SIDE, ("float32", "bfloat16")
+    for kind in kinds:
         matrix = torch.randn(side, side, device=device).to(getattr(torch, kind))
         sides[kind] = lambda m=matrix: [m @ m for _ in range(TIMES)]
     seconds = alternate(sides, settings.repeats)
     count = len(data.train_images) // wanted.batch * operations(model, wanted.batch, device)
     own, work = seconds["this project"], "an epoch of ex_1b.py"
-    rows, rates = [row(work, "usual loop", ratios(seconds["usual loop"], own))], {}
-    for kind in ("float32", "bfloat16"):
-        rates[kind] = [2e-9 * TIMES * side**3 / s for s in seconds[kind]]
+    rates = {kind: [2e-9 * TIMES * side**3 / s for s in seconds[kind]] for kind in kinds}
+    rows = [row(work, "usual loop", ratios(seconds["usual loop"], own))]
+    for kind in kinds:
         share = [1e-9 * count / rate / s for rate, s in zip(rates[kind], own, strict=True)]
         rows.append(row(work, f"its operations as {kind} products", share, unit="of its time"))
     speed = ratios(rates["bfloat16"], rates["float32"])
     rows.append(row("bfloat16 products", "float32 products", speed))
-    rates = {kind: spread(rate) for kind, rate in rates.items()}
     found = {"rows": rows, "seconds": seconds, "source": data.source, "operations": count}
-    return found | {"gflop_per_second": rates}
+    return found | {"gflop_per_second": {kind: spread(rate) for kind, rate in rates.items()}}

@@ -13,6 +13,7 @@ About eight minutes on 2 cores.
 """
 
 import itertools
+from functools import partial
 
 import ex_3b
 from common import ebm, langevin, swiss_roll
@@ -30,11 +31,6 @@ EPS = 0.03  # step size of the better samplers on p itself; on p^beta it is EPS 
 BETAS = (1.0, 0.3, 0.0)  # levels of replica exchange
 
 
-def metropolis(x, target, gradients: int):
-    """Tested Langevin steps from x (n, 2): no discretisation bias, but no way between the arms."""
-    return langevin.mala(x, target, EPS, gradients)[0]
-
-
 def exchange(x, target, gradients: int):
     """Replica exchange with `gradients` gradients a sample: one for each level and step."""
     sizes, steps = [EPS / beta for beta in BETAS[:-1]], max(1, gradients // len(BETAS))
@@ -42,17 +38,16 @@ def exchange(x, target, gradients: int):
     return langevin.replica_exchange(copies, target, BETAS, ebm.BASE, sizes, steps)[0][0]
 
 
-SAMPLERS = {"MALA": metropolis, "replica exchange": exchange}
+SAMPLERS = {  # MALA: no discretisation bias, but no way between the arms
+    "MALA": lambda x, target, gradients: langevin.mala(x, target, EPS, gradients)[0],
+    "replica exchange": exchange,
+}
 
 
-def mixed(near, far, noise: float):
-    """Return the field that is `near` within 3 sigma of the spiral and `far` elsewhere."""
-
-    def field(x):
-        inside = swiss_roll.nearest(x)[1] < 3 * noise
-        return torch.where(inside[:, None], near(x), far(x))
-
-    return field
+def mixed(x, near, far, noise: float):
+    """Return the field at x that is `near` within 3 sigma of the spiral and `far` elsewhere."""
+    inside = swiss_roll.nearest(x)[1] < 3 * noise
+    return torch.where(inside[:, None], near(x), far(x))
 
 
 def pull(field, noise: float) -> dict:
@@ -68,12 +63,10 @@ def pull(field, noise: float) -> dict:
     across = torch.stack([along[:, 1], -along[:, 0]], 1) / along.norm(dim=1, keepdim=True)
     found = {}
     for k in BESIDE:
-        shares = []
-        for off in (k * noise * across, -k * noise * across):
-            x = arm.detach() + off
-            near = (swiss_roll.nearest(x)[1] - k * noise).abs() < 0.25 * noise
-            shares.append(-(field(x) * off).sum(1)[near] / k**2)
-        found[str(k)] = torch.cat(shares).median().item()
+        off = torch.cat([k * noise * across, -k * noise * across])
+        x = arm.detach().repeat(2, 1) + off
+        near = (swiss_roll.nearest(x)[1] - k * noise).abs() < 0.25 * noise
+        found[str(k)] = (-(field(x) * off).sum(1)[near] / k**2).median().item()
     return found
 
 
@@ -120,29 +113,30 @@ def main(argv=None) -> dict:
     models, names, noise, source = ex_3b.load_models(settings)
     truth = evaluation.true_sets(settings, noise)
     floor = evaluation.floor_of(truth)
-    targets = {"oracle": lambda x: swiss_roll.log_density_and_score(x, noise)}
+    oracle = partial(swiss_roll.score, noise=noise)
+    targets = {"oracle": partial(swiss_roll.log_density_and_score, noise=noise)}
     for name in [name for name in ("cd", "replica") if name in models]:
         targets[name] = next(iter(models[name].values())).value_and_gradient
     better, shown = better_samplers(settings, targets, truth)
     metrics = {"source": source, "samplers": {"floor": floor} | better}
     metrics["sides"] = sides(settings, noise)
     fields = {name: models[name][min(settings.eps)].score for name in models if name != "short"}
-    fields["oracle"] = lambda x: swiss_roll.score(x, noise)
+    fields["oracle"] = oracle
     metrics["pull"] = {name: pull(field, noise) for name, field in fields.items()}
 
     rows = {}
     for name, eps in itertools.product([n for n in OUTSIDE if n in models], settings.eps):
-        pair = {"oracle": lambda x: swiss_roll.score(x, noise), name: models[name][eps].score}
+        pair = {"oracle": oracle, name: models[name][eps].score}
         for near, far in itertools.permutations(pair):
-            field = mixed(pair[near], pair[far], noise)
+            field = partial(mixed, near=pair[near], far=pair[far], noise=noise)
             rows.setdefault(f"{near} near, {far} far", {})[eps] = field
     metrics["mixed"] = ex_3b.sample_all(settings, rows, noise, truth)[0]
     for other in NOISES:
-        field = {e: lambda x, s=other: swiss_roll.score(x, s) for e in settings.eps}
+        field = dict.fromkeys(settings.eps, partial(swiss_roll.score, noise=other))
         true = evaluation.true_sets(settings, other)
-        table = ex_3b.sample_all(settings, {"oracle": field}, other, true)[0]
-        floors = {"floor": evaluation.floor_of(true)}
-        metrics.setdefault("noise", {})[f"sigma_{other:g}"] = floors | table
+        table = {"floor": evaluation.floor_of(true)}
+        table |= ex_3b.sample_all(settings, {"oracle": field}, other, true)[0]
+        metrics.setdefault("noise", {})[f"sigma_{other:g}"] = table
     metrics |= {"chains": settings.chains, "steps": settings.steps, "repeats": settings.repeats}
     title = f"{settings.steps} gradients a sample; two true sets: SW2 {floor['sw2']['mean']:.2f}"
     points = swiss_roll.sample(2000, noise, 999).numpy()

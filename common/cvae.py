@@ -81,32 +81,23 @@ def bernoulli_log_likelihood(x: torch.Tensor, logits: torch.Tensor) -> torch.Ten
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
 
 
-def kl_to_standard(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
-    """Return KL( N(mu, diag exp logvar) || N(0, I) ) for each latent: (n, latent) nats.
-
-    1/2 (mu^2 + exp(logvar) - 1 - logvar): the closed form, for N(0, I) only.
-    """
-    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
-
-
-def elbo_terms(
-    model: CVAE, x: torch.Tensor, y: torch.Tensor, log_likelihood=None, eps=None, posterior=None
-):
+def elbo_terms(model, x, y, log_likelihood=bernoulli_log_likelihood, eps=None, posterior=None):
     """Return (-log p(x|z,y), log q(z|x,y) - log p(z|y)) for one z ~ q(z|x,y): two (n,) in nats.
 
     Their means are unbiased estimates of the reconstruction term and of the KL term; for a
-    learned prior the KL has no closed form.  x (n, features), y (n,).
-    log_likelihood: (x, decoded) -> (n,); None is `bernoulli_log_likelihood`, for x in {0, 1}.
+    learned prior the KL has no closed form.  model: a CVAE; x (n, features), y (n,).
+    log_likelihood: (x, decoded) -> (n,).
     eps: the standard normal numbers (n, latent) that z is made of, or None for new ones.
     posterior: another q than the encoder's, as `CVAE.encode` gives it.
     """
-    log_likelihood = log_likelihood or bernoulli_log_likelihood
     z, log_q = reparameterise(*(posterior or model.encode(x, y)), eps=eps)
     kl = log_q - model.prior.log_prob(z, y)
     return -log_likelihood(x, model.decode(z, y)), kl
 
 
-def refine_posterior(model, x, y, steps=50, draws=4, rate=0.05, log_likelihood=None):
+def refine_posterior(
+    model, x, y, steps=50, draws=4, rate=0.05, log_likelihood=bernoulli_log_likelihood
+):
     """Return the q, as `CVAE.encode` gives it, that maximises the ELBO of each x by itself.
 
     Adam starts at the encoder's q and takes `steps` steps, `draws` of z each, while its rate falls
@@ -125,23 +116,24 @@ def refine_posterior(model, x, y, steps=50, draws=4, rate=0.05, log_likelihood=N
             group["lr"] = first * (1 - step / steps)
         many = [t.repeat(draws, 1) for t in posterior]
         terms = elbo_terms(model, many_x, many_y, log_likelihood, posterior=many)
-        gradients = torch.autograd.grad(sum(terms).sum() / draws, posterior)
-        for parameter, gradient in zip(posterior, gradients, strict=True):
-            parameter.grad = gradient
+        optimizer.zero_grad()
+        (sum(terms).sum() / draws).backward(inputs=posterior)
         optimizer.step()
     model.bfloat16 = kept
     return tuple(t.detach() for t in posterior)
 
 
 @torch.no_grad()
-def log_weights(model, x, y, samples, posterior=None, log_likelihood=None, rows=1000):
+def log_weights(
+    model, x, y, samples, posterior=None, log_likelihood=bernoulli_log_likelihood, rows=1000
+):
     """Return log p(x|z_k,y) p(z_k|y) / q(z_k|x,y), z_k ~ q, k = 1 ... samples: (samples, n) nats.
 
     Their mean over k is the ELBO.  posterior: another q than the encoder's.
     Memory: max(rows, n) decoded x at a time.
     """
     posterior, found = posterior or model.encode(x, y), []
-    at_once = min(samples, max(1, rows // len(x)))
+    at_once = max(1, rows // len(x))
     for first in range(0, samples, at_once):
         k = min(at_once, samples - first)
         many = [t.repeat(k, 1) for t in posterior]

@@ -1,9 +1,6 @@
 """Energy-based model p(x) = exp(f(x)) / Z in two dimensions: network, and Z by quadrature.
 
-    grad log-likelihood = E_data[grad f] - E_model[grad f]
-
-Contrastive divergence puts chains that start at data (or persist) in place of the model's samples
-(Hinton 2002; Tieleman 2008): see ex_3a.py.
+How it is trained: ex_3a.py and swiss_roll/negatives.py.
 """
 
 import copy
@@ -30,10 +27,9 @@ class LogDensity(nn.Module):
 
     def __init__(self, width: int = 64, depth: int = 3):
         super().__init__()
-        if any(type(size) is not int for size in (width, depth)) or not (
-            1 <= width <= 4096 and 1 <= depth <= 32
-        ):
-            raise InputError(f"energy network: width {width}, depth {depth}: out of range")
+        for size, most in ((width, 4096), (depth, 32)):
+            if type(size) is not int or not 1 <= size <= most:
+                raise InputError(f"energy network: width {width}, depth {depth}: out of range")
         sizes = [2] + [width] * depth
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in itertools.pairwise(sizes))
         self.last = nn.Linear(width, 1)
@@ -114,9 +110,6 @@ def grid(step: float, reach: float = 25.0) -> tuple[torch.Tensor, float]:
     return torch.cartesian_prod(line, line), (2 * reach / (n - 1)) ** 2
 
 
-MOST_POINTS = 4 * 10**6  # of one refinement, seconds
-
-
 def log_normaliser(model) -> float:
     """Return log Z = log integral exp f to 1e-3 nats, wherever the mass lies: see `normaliser`."""
     return normaliser(model)["log_z"]
@@ -168,10 +161,8 @@ def _along(model, angle, step):
         total, r, points = mass[0].logsumexp(0), r + width, points + share.numel()
         if not total.isfinite():
             raise InputError("log Z: f is not finite")
-        if points > MOST_POINTS:
-            raise InputError(
-                f"log Z: f is too rough for {MOST_POINTS:,} points up to |x| = {r:.0f}"
-            )
+        if points > 4 * 10**6:  # seconds
+            raise InputError(f"log Z: f is too rough for 4,000,000 points up to |x| = {r:.0f}")
         falls = r / BASE**2 - model.greatest_slope(rays, r)  # f falls at least so fast from r on
         tail = values(model, r * rays) + (r / falls + 1 / falls**2).log()
         over = (falls > 0) & (tail < total - math.log(n) - 30)

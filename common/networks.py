@@ -6,15 +6,12 @@ from torch import nn
 
 
 class ResidualMLP(nn.Module):
-    """Map (n, inputs) and (n, c) to (n, outputs): Linear, `blocks` residual layers, Linear.
+    """Map (n, inputs) and (n, c) to (n, outputs): Linear, `ResidualLayer`, Linear."""
 
-    A residual layer is h + SiLU(Linear(LayerNorm h)).
-    """
-
-    def __init__(self, inputs: int, condition: int, width: int, blocks: int, outputs: int):
+    def __init__(self, inputs: int, condition: int, width: int, outputs: int):
         super().__init__()
         self.first = nn.Linear(inputs + condition, width)
-        self.hidden = nn.Sequential(*(ResidualLayer(width) for _ in range(blocks)))
+        self.hidden = nn.Sequential(ResidualLayer(width))
         self.last = nn.Linear(width, outputs)
 
     def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

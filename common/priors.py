@@ -98,10 +98,12 @@ class CouplingPrior(nn.Module):
             self.networks.append(_starts_at_zero(*sizes))
             self.register_buffer(f"order{layer}", torch.randperm(latent))
 
-    def _log(self, y):
+    def _conditions(self, y):
+        """Return m (n, latent), r (n, latent), and what the couplings see of y: (n, 8)."""
         if not bool(((y > 0) & (y < math.inf)).all()):  # nan is not above 0, either
             raise InputError("CouplingPrior: y must be numbers above 0")
-        return y.clamp(*self.limits).log()[:, None]  # (n, 1)
+        log_y = y.clamp(*self.limits).log()[:, None]  # (n, 1)
+        return *self.affine(log_y).chunk(2, 1), self.embedding(log_y)
 
     def _scale_and_shift(self, network, a, c):
         s, t = network(torch.cat([a, c], 1)).chunk(2, 1)
@@ -109,9 +111,7 @@ class CouplingPrior(nn.Module):
 
     def to_base(self, z: torch.Tensor, y: torch.Tensor):
         """Return (u, log |det du/dz|): z (n, latent), y (n,) -> (n, latent), (n,)."""
-        log_y = self._log(y)
-        shift, scale = self.affine(log_y).chunk(2, 1)
-        c = self.embedding(log_y)  # (n, 8)
+        shift, scale, c = self._conditions(y)
         z, log_det = (z - shift) * (-scale).exp(), -scale.sum(1)
         for layer, network in enumerate(self.networks):
             z = z[:, getattr(self, f"order{layer}")]
@@ -122,9 +122,7 @@ class CouplingPrior(nn.Module):
 
     def from_base(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Invert `to_base`: u (n, latent), y (n,) -> z (n, latent)."""
-        log_y = self._log(y)
-        shift, scale = self.affine(log_y).chunk(2, 1)
-        c = self.embedding(log_y)  # (n, 8)
+        shift, scale, c = self._conditions(y)
         for layer in reversed(range(len(self.networks))):
             a, b = u[:, : self.kept], u[:, self.kept :]
             s, t = self._scale_and_shift(self.networks[layer], a, c)

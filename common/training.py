@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 from common.runtime import checkpoints, distributed, resume, script, seeding
 from common.runtime.errors import InputError
-from common.runtime.seeding import step_seed
 
 import torch
 from tqdm import tqdm
@@ -39,7 +38,7 @@ def batch_indices(n: int, size: int, step: int, seed: int) -> torch.Tensor:
 
 @functools.lru_cache(maxsize=2)
 def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(step_seed(seed, -1 - epoch))
+    generator = torch.Generator().manual_seed(seeding.step_seed(seed, -1 - epoch))
     return torch.randperm(n, generator=generator)
 
 
@@ -88,7 +87,7 @@ def train(
     bar = tqdm(total=steps, initial=state.step, unit="step", dynamic_ncols=True, mininterval=0.5)
     with bar, script.signals_between_steps() as signals, _saved_on_loss(state, base):
         for step in range(state.step, steps):
-            seeding.seed(step_seed(seed, step))
+            seeding.seed(seeding.step_seed(seed, step))
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * rate(step, steps)
             terms = loss_terms(step)
@@ -146,9 +145,8 @@ def _check_finite(values, step, state, advice):
 def _record(state, values, every, bar):
     """Add `values` to the running mean; each `every` steps move the mean into the history."""
     sums, bar.n = state.sums, state.step
-    for key, value in values.items():
-        sums[key] = sums.get(key, 0.0) + value
-    sums["count"] = sums.get("count", 0) + 1
+    for key, value in (values | {"count": 1}).items():
+        sums[key] = sums.get(key, 0) + value
     if state.step % every == 0:
         count = sums.pop("count")
         means = {key: value / count for key, value in sums.items()}

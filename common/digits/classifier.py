@@ -3,7 +3,6 @@
 python -m common.digits.classifier    trains it on real MNIST -> checkpoints/judge.pt
 """
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,18 +50,19 @@ def train_classifier(images, labels, *, epochs, batch=256, seed=0, device="cpu")
     torch.manual_seed(seed)
     device, batch = torch.device(device), min(batch, len(images))
     classifier = Classifier().to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=2e-3, weight_decay=1e-2)
 
     def loss_terms(step):
         index = training.batch_indices(len(images), batch, step, seed)
-        x, target = digit_data.as_float(images[index]), labels[index].to(device)
-        x = digit_data.shift(x, most=2)
+        x = digit_data.shift(digit_data.as_float(images[index]), most=2)
         with autocast(device):
             logits = classifier(x.to(device))
-        return {"loss": F.cross_entropy(logits.float(), target)}  # nats per digit
+        return {"loss": F.cross_entropy(logits.float(), labels[index].to(device))}  # nats per digit
 
-    optimizer = torch.optim.AdamW(classifier.parameters(), lr=2e-3, weight_decay=1e-2)
+    def rate(step, steps):
+        return training.warmup_cosine(step, steps, warmup=0.2)
+
     steps = epochs * (len(images) // batch)
-    rate = functools.partial(training.warmup_cosine, warmup=0.2)
     training.train(classifier, loss_terms, optimizer, steps=steps, seed=seed, rate=rate)
     return classifier.eval()
 
@@ -90,8 +90,7 @@ def load(out_dir: str = ".", device="cpu") -> tuple[Classifier, dict]:
     Raises InputError when it is missing, damaged or foreign.
     """
     path = files.find("checkpoints/judge.pt", out_dir)
-    needs = {"settings": dict, "source": str}
-    content = checkpoints.load(path, "judge", MADE_BY, needs)
+    content = checkpoints.load(path, "judge", MADE_BY, {"settings": dict, "source": str})
     epochs = content["settings"].get("epochs")
     if type(epochs) is not int or not 1 <= epochs <= 10**6:
         raise checkpoints.damaged(path, "no number of epochs", MADE_BY)
@@ -111,9 +110,8 @@ def for_digits(data: digit_data.Digits, settings, device) -> tuple[Classifier, d
         return classifier, {"epochs": epochs, "batch": 256}
     # few digits: as many steps as ten epochs of MNIST would be too many; 100 epochs of 1,500 do
     recipe = {"epochs": 1 if settings.smoke else 100, "batch": 64}
-    images, labels = data.train_images, data.train_labels
-    made = train_classifier(images, labels, **recipe, seed=settings.seed, device=device)
-    return made, recipe
+    train = data.train_images, data.train_labels
+    return train_classifier(*train, **recipe, seed=settings.seed, device=device), recipe
 
 
 @dataclass(frozen=True)
@@ -130,12 +128,12 @@ def main(argv=None) -> dict:
     device = script.start(settings)
     data = digit_data.load(settings.data_dir, limit=1500 if settings.smoke else None)
     path = Path(settings.out_dir) / "checkpoints/judge.pt"
-    key = {"epochs": settings.epochs, "seed": settings.seed, "source": data.source}
-    checkpoints.unclaimed(path, key, settings.force)
-    train, recipe = (data.train_images, data.train_labels), {"epochs": settings.epochs}
-    classifier = train_classifier(*train, **recipe, seed=settings.seed, device=device)
+    key = {"epochs": settings.epochs, "seed": settings.seed}
+    checkpoints.unclaimed(path, key | {"source": data.source}, settings.force)
+    train = data.train_images, data.train_labels
+    classifier = train_classifier(*train, **key, device=device)
     content = {"exercise": "judge", "weights": classifier.state_dict(), "source": data.source}
-    checkpoints.save(path, content | {"settings": recipe | {"seed": settings.seed}})
+    checkpoints.save(path, content | {"settings": key})
     test = accuracy(classifier, data.test_images, data.test_labels)
     metrics = {"accuracy_test": test, "accuracy_train": accuracy(classifier, *train)}
     print(f"{path}: {metrics}")

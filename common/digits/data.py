@@ -5,14 +5,12 @@ import os
 import socket
 import sys
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.runtime import files
 from common.runtime.errors import InputError
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -62,17 +60,17 @@ def load(data_dir: str = "", limit: int | None = None) -> Digits:
     return Digits(*(part[:limit] for part in parts), source=f"{data.source}, first {limit:,}")
 
 
-def hold_out(data: Digits, share: int = 6) -> Digits:
-    """Return `data` with the last 1 / `share` of its training digits as test digits."""
-    kept = len(data.train_images) - len(data.train_images) // share
+def hold_out(data: Digits) -> Digits:
+    """Return `data` with the last sixth of its training digits as test digits."""
     images, labels = data.train_images, data.train_labels
+    kept = len(images) - len(images) // 6
     source = f"{data.source}, without the last {len(images) - kept:,} training digits"
     return Digits(images[:kept], labels[:kept], images[kept:], labels[kept:], source)
 
 
 def has_files(root: Path) -> bool:
     """Tell whether the four MNIST files lie in root/MNIST/raw."""
-    return all((Path(root) / "MNIST" / "raw" / name).is_file() for name in RAW)
+    return all((root / "MNIST/raw" / name).is_file() for name in RAW)
 
 
 def read(root: Path) -> Digits:
@@ -80,26 +78,26 @@ def read(root: Path) -> Digits:
 
     Raises InputError for damaged files, and for sets in which a digit occurs less than twice.
     """
-    raw, parts = Path(root) / "MNIST" / "raw", []
+    raw, parts = Path(root) / "MNIST/raw", []
     for part in ("train", "t10k"):
-        path = raw / f"{part}-images-idx3-ubyte"
-        images, labels = _idx(path, 3), _idx(raw / f"{part}-labels-idx1-ubyte", 1)
+        paths = raw / f"{part}-images-idx3-ubyte", raw / f"{part}-labels-idx1-ubyte"
+        images, labels = _idx(paths[0], 3), _idx(paths[1], 1)
         if images.shape[1:] != (28, 28) or len(images) == 0:
-            raise _damaged(path, f"images have the shape {tuple(images.shape)}")
-        path = raw / f"{part}-labels-idx1-ubyte"
+            raise _damaged(paths[0], f"images have the shape {tuple(images.shape)}")
         if len(labels) != len(images) or labels.max() > 9:
-            raise _damaged(path, "labels do not fit the images, or are outside 0-9")
+            raise _damaged(paths[1], "labels do not fit the images, or are outside 0-9")
         if torch.bincount(labels, minlength=10).min() < 2:
-            raise _damaged(path, "some digit occurs less than twice")
+            raise _damaged(paths[1], "some digit occurs less than twice")
         parts += [images, labels.long()]
-    return Digits(*parts, source=MNIST if _is_official(root) else f"own digits in {root}")
+    official = all(files.sha256(raw / name).startswith(start) for name, start in RAW.items())
+    return Digits(*parts, source=MNIST if official else f"own digits in {root}")
 
 
 def _idx(path: Path, dimensions: int) -> torch.Tensor:
     """Read an idx file of bytes with torchvision: (n, ...) uint8."""
-    reader = torchvision_mnist()
+    read_idx = torchvision_mnist().read_sn3_pascalvincent_tensor
     try:
-        found = reader.read_sn3_pascalvincent_tensor(str(path))
+        found = read_idx(str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (AssertionError, IndexError, KeyError, RuntimeError, ValueError) as error:
@@ -107,12 +105,6 @@ def _idx(path: Path, dimensions: int) -> torch.Tensor:
     if found.dtype != torch.uint8 or found.dim() != dimensions:
         raise _damaged(path, f"{found.dtype} of shape {tuple(found.shape)}")
     return found
-
-
-def _is_official(root: Path) -> bool:
-    """Tell whether the four files are, byte for byte, those of LeCun, Cortes & Burges."""
-    found = {name: files.sha256(Path(root) / "MNIST" / "raw" / name) for name in RAW}
-    return all(found[name].startswith(start) for name, start in RAW.items())
 
 
 def _damaged(path, what):
@@ -129,9 +121,7 @@ def torchvision_mnist():
         from torchvision.datasets import mnist
     except ModuleNotFoundError as error:
         raise InputError("MNIST needs torchvision: pip install -r requirements.txt") from error
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
+    except RuntimeError:  # operator torchvision::nms does not exist
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
         _guard = torch.library.Library("torchvision", "DEF")
@@ -147,45 +137,38 @@ def _download(root: Path) -> bool:
 
     Of several processes one downloads, the others wait.  Returns whether the files are there.
     """
-    target = root / "MNIST" / "raw"
+    target, before = root / "MNIST/raw", socket.getdefaulttimeout()
+    socket.setdefaulttimeout(15)  # seconds
     try:
-        with files.exclusive(target), _patience(seconds=15):
+        with files.exclusive(target):
             if not has_files(root):
                 with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
                     torchvision_mnist().MNIST(root=temporary, train=True, download=True)
                     for name in RAW:
-                        os.replace(Path(temporary) / "MNIST" / "raw" / name, target / name)
+                        os.replace(Path(temporary) / "MNIST/raw" / name, target / name)
         return True
     except (OSError, RuntimeError, EOFError, InputError, http.client.HTTPException):
         return False  # no network, no mirror, wrong checksum, no space
-
-
-@contextmanager
-def _patience(seconds: float):
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
     finally:
         socket.setdefaulttimeout(before)
 
 
-def bundled(seed: int = 0, held_out: int = 297) -> Digits:
+def bundled() -> Digits:
     """Return scikit-learn's 1,797 real digits, resampled to a 20 x 20 box in a 28 x 28 image.
 
-    Every class gives the same share to the `held_out` test images.
+    Every class gives the same share to the 297 test images.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
+    labels = torch.tensor(digits.target, dtype=torch.int64)
     small = torch.tensor(digits.images / 16.0, dtype=torch.float32)[:, None]  # (n, 1, 8, 8)
     box = F.interpolate(small, size=(20, 20), mode="bicubic", antialias=True)
     images = F.pad(box, (4, 4, 4, 4))[:, 0].clamp(0, 1)  # (n, 28, 28)
     images = (images * 255).round().to(torch.uint8)
-    labels = torch.tensor(digits.target.astype(np.int64))
     first, second = train_test_split(
-        np.arange(len(labels)), test_size=held_out, stratify=digits.target, random_state=seed
+        range(len(labels)), test_size=297, stratify=digits.target, random_state=0
     )
     return Digits(images[first], labels[first], images[second], labels[second], source=BUNDLED)
 

@@ -44,10 +44,11 @@ def both_elbos(model, data: digit_data.Digits, seed: int, images=None, draws: in
 
     None takes all test digits and 10,000 training digits.
     """
-    some = {"test": (data.test_images[:images], data.test_labels[:images])}
     most = images or 10_000
-    some["train"] = (data.train_images[:most], data.train_labels[:most])
-    return {name: elbo(model, *part, draws, seed) for name, part in some.items()}
+    return {
+        "test": elbo(model, data.test_images[:images], data.test_labels[:images], draws, seed),
+        "train": elbo(model, data.train_images[:most], data.train_labels[:most], draws, seed),
+    }
 
 
 def watch(model, data: digit_data.Digits, optimizer, every: int, history: dict, seed: int) -> None:
@@ -164,13 +165,10 @@ def memorisation(model, data: digit_data.Digits, count: int = 1000, seed: int = 
     """
     torch.manual_seed(step_seed(seed, -5))
     images, labels = data.test_images[:count], data.test_labels[:count]
-    generated = digit_model.draw(model, labels)
-    out = {"images": len(images), "unit": "Euclidean, 784 pixels in [0, 1], median"}
-    sets = {"generated": generated, "test_reconstructed": reconstruct(model, images, labels)}
-    sets["test"] = images
-    for name, queries in sets.items():
-        out[name] = nearest(queries, data.train_images)[0].median().item()
-    return out
+    sets = {"generated": digit_model.draw(model, labels), "test": images}
+    sets["test_reconstructed"] = reconstruct(model, images, labels)
+    found = {k: nearest(x, data.train_images)[0].median().item() for k, x in sets.items()}
+    return found | {"images": len(images), "unit": "Euclidean, 784 pixels in [0, 1], median"}
 
 
 def examples(model, data: digit_data.Digits, seed: int = 0) -> dict:

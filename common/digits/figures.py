@@ -51,8 +51,8 @@ def of_training(history: dict, metrics: dict, examples: dict) -> dict:
     }
 
 
-def sheet(images, title, row_labels=None):
-    """Draw images (rows, columns, 28, 28) in [0, 1] as one sheet; optional labels for the rows."""
+def sheet(images, title, row_labels):
+    """Draw images (rows, columns, 28, 28) in [0, 1] as one sheet, with labels for the rows."""
     images = np.asarray(images)
     rows, columns = images.shape[:2]
     height = 0.2 * rows + 0.13 * len(title.split("\n"))
@@ -61,10 +61,8 @@ def sheet(images, title, row_labels=None):
     picture = images.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28)
     axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     axis.set_xticks([])
-    axis.set_yticks([])
-    if row_labels is not None:
-        axis.set_yticks(28 * np.arange(rows) + 13.5, row_labels)
-        axis.tick_params(length=0, pad=2)
+    axis.set_yticks(28 * np.arange(rows) + 13.5, row_labels)
+    axis.tick_params(length=0, pad=2)
     for line, count in ((axis.axvline, columns), (axis.axhline, rows)):
         for k in range(1, count):
             line(28 * k - 0.5, color="0.85", lw=0.3)
@@ -124,32 +122,22 @@ def number_row(images, gap: int = 3) -> np.ndarray:
     cells = []
     for image in np.asarray(images, dtype=np.float32):
         rows, columns = np.nonzero(image > INK)
-        cell = np.zeros((32, 28 + gap), np.float32)
-        if len(rows):
-            left, right = max(0, columns.min() - 1), min(28, columns.max() + 2)
-            cell = np.zeros((32, right - left + gap), np.float32)
-            top = 27 - rows.max()  # the lowest stroke comes to row 27
-            part = image[: 32 - top, left:right]
-            cell[top : top + len(part), : right - left] = part
-        else:
-            cell[2:30, :28] = image
-        cells.append(cell)
+        if not len(rows):
+            rows, columns = np.array([25]), np.array([0, 27])  # all of it, in the middle
+        top = 27 - rows.max()  # the lowest stroke comes to row 27
+        part = image[: 32 - top, max(0, columns.min() - 1) : columns.max() + 2]
+        cells.append(np.pad(part, ((top, 32 - top - len(part)), (0, gap))))
     margin = np.zeros((32, gap), np.float32)
     return np.concatenate([margin, *cells], axis=1)
-
-
-def stacked_rows(rows) -> np.ndarray:
-    """Put number rows (32, width_i) below each other, flush left: (32 n, widest)."""
-    widest = max(row.shape[1] for row in rows)
-    return np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
 
 
 def picture(rows, scale: int = 10):
     """Make a figure that is exactly the number rows (32, width_i) in [0, 1] below each other.
 
-    Black on white, smoothly enlarged: `scale` pixels of the PNG for each pixel of the model.
+    Black on white, flush left, smoothly enlarged: `scale` pixels of the PNG for each pixel.
     """
-    grey = stacked_rows(rows)
+    widest = max(row.shape[1] for row in rows)
+    grey = np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
     h, w = grey.shape
     figure = new_figure(w * scale / DPI, h * scale / DPI, layout=None, frameon=False)
     axis = figure.add_axes((0, 0, 1, 1))

@@ -1,5 +1,6 @@
 """The conditional VAE of exercise 1: build it, load it, draw digits from it."""
 
+import operator
 import re
 from collections.abc import Sequence
 
@@ -8,13 +9,14 @@ from common.runtime import checkpoints, files
 from common.runtime.device import pick_device
 from common.runtime.errors import InputError
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 CLASSES, PIXELS = 10, 784
 NAME, MADE_BY = "checkpoints/ex_1b.pt", "python ex_1b.py"
 ARCHITECTURE = ("network", "width", "channels", "latent", "prior", "components", "covariance")
+NETWORKS, PRIORS = ("patch", "dense"), ("mixture", "gaussian", "standard")
+COVARIANCES = ("full", "diagonal")
 
 
 def architecture(settings) -> dict:
@@ -36,12 +38,9 @@ def build(
     for name, size in sizes.items():
         if type(size) is not int or not 1 <= size <= 4096:
             raise InputError(f"{name} = {size!r}: must be a whole number from 1 to 4096")
-    if network not in ("patch", "dense"):
-        raise InputError(f"network = {network!r}: must be patch or dense")
-    if prior not in ("mixture", "gaussian", "standard"):
-        raise InputError(f"prior = {prior!r}: must be mixture, gaussian or standard")
-    if covariance not in ("full", "diagonal"):
-        raise InputError(f"covariance = {covariance!r}: must be full or diagonal")
+    for chosen, allowed in ((network, NETWORKS), (prior, PRIORS), (covariance, COVARIANCES)):
+        if chosen not in allowed:
+            raise InputError(f"{chosen!r}: must be one of {', '.join(allowed)}")
     full = latent if covariance == "full" else 0
     if full * full * width > 2**28:
         raise InputError(f"latent {latent}, width {width}: too large for a full covariance")
@@ -50,8 +49,8 @@ def build(
         encoder = networks.PatchEncoder(CLASSES, channels, width, outputs)
         decoder = networks.PatchDecoder(latent, CLASSES, channels, width)
     else:
-        encoder = networks.ResidualMLP(PIXELS, CLASSES, width, 1, outputs)
-        decoder = networks.ResidualMLP(latent, CLASSES, width, 1, PIXELS)
+        encoder = networks.ResidualMLP(PIXELS, CLASSES, width, outputs)
+        decoder = networks.ResidualMLP(latent, CLASSES, width, PIXELS)
     if prior == "standard":
         prior_net = priors.StandardPrior(latent)
     else:
@@ -69,42 +68,26 @@ def load(path="", device="cpu") -> tuple[cvae.CVAE, dict]:
 
     Raises InputError when there is none, or when it is damaged or foreign.
     """
-    path = path or files.ROOT / NAME
-    model, content = checkpoints.load_model(path, "ex_1b", MADE_BY, build)
+    model, content = checkpoints.load_model(path or files.ROOT / NAME, "ex_1b", MADE_BY, build)
     return model.to(pick_device(str(device))), content
 
 
 def as_labels(labels: Sequence[int]) -> torch.Tensor:
     """Return `labels` as an (n,) int64 tensor; raise InputError unless all are integers 0-9."""
-    if isinstance(labels, torch.Tensor):
-        labels = labels.detach().cpu().numpy()
-    mixed = not isinstance(labels, np.ndarray) and isinstance(labels, Sequence)
-    if mixed and any(isinstance(label, bool | np.bool_) for label in labels):
-        raise InputError("labels: give a sequence of integers 0-9, not truth values")
+    wanted = "labels: give a sequence of integers 0-9"
+    if hasattr(labels, "tolist"):  # an array, a tensor
+        labels = labels.tolist()
+    if isinstance(labels, int | str) and re.fullmatch("[0-9]{1,20}", str(labels)):
+        raise InputError(f"{wanted}, such as [{', '.join(str(labels))}]")
+    if not isinstance(labels, Sequence) or any(isinstance(label, bool) for label in labels):
+        raise InputError(wanted)
     try:
-        found = np.asarray(labels)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError("labels: give a sequence of integers 0-9") from error
-    if found.size == 0 and found.ndim == 1:
-        return torch.zeros(0, dtype=torch.int64)
-    if found.ndim == 0 and found.dtype.kind in "iuU" and re.fullmatch("[0-9]+", str(found)):
-        one = ", ".join(str(found)[:20])
-        raise InputError(f"labels: give a sequence of integers 0-9, such as [{one}]")
-    if found.ndim != 1 or found.dtype.kind not in "iu":
-        what = f"{found.dtype} of shape {found.shape}"
-        raise InputError(f"labels: give a sequence of integers 0-9, not {what}")
-    outside = found[(found < 0) | (found > 9)]
-    if len(outside):
+        found = [operator.index(label) for label in labels]
+    except TypeError as error:
+        raise InputError(wanted) from error
+    if outside := [label for label in found if not 0 <= label <= 9]:
         raise InputError(f"labels: {outside[0]} is not a digit; give integers 0-9")
-    return torch.tensor(found.astype(np.int64))
-
-
-def checked(number: str) -> str:
-    """Return `number` if it is 1 to 1,000 ASCII digits, else raise InputError."""
-    if not re.fullmatch("[0-9]{1,1000}", number):
-        shown = number if len(number) <= 20 else number[:20] + "..."
-        raise InputError(f"{shown!r} is not a number: give 1 to 1,000 of the digits 0-9")
-    return number
+    return torch.tensor(found, dtype=torch.int64)
 
 
 @torch.no_grad()
@@ -113,8 +96,6 @@ def draw(model: cvae.CVAE, labels: torch.Tensor, temperature: float = 1.0, batch
 
     temperature: see `priors.ClassMixturePrior.sample`; 1 is the model itself.
     """
-    device = next(model.parameters()).device
-    images = []
-    for y in labels.to(device).split(batch):
-        images.append(model.decode(model.prior.sample(y, temperature), y).sigmoid().cpu())
-    return torch.cat(images).view(-1, 28, 28) if images else torch.zeros(0, 28, 28)
+    parts = labels.to(next(model.parameters()).device).split(batch)
+    images = [model.decode(model.prior.sample(y, temperature), y).sigmoid().cpu() for y in parts]
+    return torch.cat(images).view(-1, 28, 28)

@@ -38,13 +38,12 @@ def load(data_dir: str, noise: float, n: int, seed: int) -> tuple[torch.Tensor, 
     if not path.exists():
         return sample(n, noise, seed), noise, f"scikit-learn's Swiss roll, noise {noise:g}"
     points = read(path)
-    found = fitted_noise(points)
+    found, least = fitted_noise(points), density.LEAST_NOISE
     what = f"{path}, {len(points)} points, SHA-256 {files.sha256(path)[:8]}"
-    if found is not None and found < density.LEAST_NOISE:
-        what = f"{what}, noise below {density.LEAST_NOISE}"
-        return points, None, f"{what}: too fine for the exact density"
     if found is None:
         return points, None, f"{what}, not on the Swiss roll: no exact density"
+    if found < least:
+        return points, None, f"{what}, noise below {least}: too fine for the exact density"
     return points, found, f"{what}, on the Swiss roll with noise {found:.3f}"
 
 
@@ -53,26 +52,25 @@ def read(path) -> torch.Tensor:
 
     Raises InputError, naming file and line, for anything but 100 or more pairs of finite numbers.
     """
-    path = Path(path)
+    path, rows = Path(path), []
+    if not path.is_file():
+        raise InputError(f"{path}: not a file")
     try:
-        if not path.is_file():
-            raise InputError(f"{path}: not a file")
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error})".splitlines()[0]) from error
-    rows = []
     for number, line in enumerate(lines, start=1):
         words = line.replace(",", " ").split()
-        good = [word for word in words if NUMBER.fullmatch(word) and math.isfinite(float(word))]
         if not words or (number == 1 and all(map(HEADING.match, words))):
             continue
-        if len(good) != len(words) or len(words) != 2:
+        row = [float(word) for word in words if NUMBER.fullmatch(word)]
+        if len(words) != 2 or len(row) != 2 or not all(map(math.isfinite, row)):
             raise InputError(f"{path}, line {number}: give two finite numbers, not {line[:40]!r}")
-        rows.append([float(word) for word in words])
+        rows.append(row)
     if len(rows) < 100:
         raise InputError(f"{path}: {len(rows)} points; at least 100 are needed")
     points = torch.tensor(rows, dtype=torch.float32)
-    if not points.isfinite().all() or points.abs().max() > 1e4:
+    if points.abs().max() > 1e4:
         raise InputError(f"{path}: coordinates beyond 10,000; scale the data first")
     return points
 
@@ -92,9 +90,7 @@ def fitted_noise(points: torch.Tensor) -> float | None:
     tries = guess * np.geomspace(0.7, 1.4, 15)
     likelihood = [density.log_density(points.double(), noise).mean() for noise in tries]
     noise = float(tries[np.argmax(likelihood)])
-    share = torch.histc(t, 20, density.FIRST, density.LAST) / len(t)
-    uneven = 0.5 * (share - 0.05).abs().sum().item()
-    even = uneven < 0.15 + 1.5 / math.sqrt(len(t))
+    even = density.unevenness(t) < 0.15 + 1.5 / math.sqrt(len(t))
     return noise if even and distance.max() < 6 * noise else None
 
 

@@ -5,11 +5,15 @@ import math
 
 from common import distances, ebm, swiss_roll
 from common.runtime.errors import InputError
+from common.swiss_roll.density import unevenness
+from common.swiss_roll.figures import REACH
 
 import numpy as np
 import torch
 
 DIVERGED = 100.0  # a chain beyond it, or not finite, counts as diverged
+CELLS = 180  # of a picture of a density, along each side
+WINDOW, _ = ebm.grid(2 * REACH / CELLS, REACH * (1 - 1 / CELLS))  # their centres (CELLS^2, 2)
 
 
 def alive(x: torch.Tensor) -> torch.Tensor:
@@ -20,8 +24,8 @@ def alive(x: torch.Tensor) -> torch.Tensor:
 class ExactKL:
     """The truth on a grid, kept: what the exact KL divergence needs besides f."""
 
-    def __init__(self, noise: float, step: float = 0.1):
-        points, area = ebm.grid(min(step, noise / 2), swiss_roll.LAST + 8 * noise)
+    def __init__(self, noise: float):
+        points, area = ebm.grid(min(0.1, noise / 2), swiss_roll.LAST + 8 * noise)
         log_p = torch.cat([swiss_roll.log_density(part, noise) for part in points.split(50_000)])
         keep = log_p > -60
         self.points, self.weights = points[keep], log_p[keep].exp() * area
@@ -40,23 +44,21 @@ class ExactKL:
         return {"kl_nats": found["log_z"] - mean - self.entropy} | found
 
 
-def log10_on_window(log_density, cells: int = 180, reach: float = 18.0) -> torch.Tensor:
-    """Return log10 p at the cells' centres of the window |x_i| < reach: (cells, cells), x1 first.
-
-    log_density: (m, 2) float64 -> (m,) in nats.
-    """
-    points, _ = ebm.grid(2 * reach / cells, reach * (1 - 1 / cells))
-    return log_density(points).view(cells, cells) / math.log(10)
+def picture_of(log_p: torch.Tensor) -> torch.Tensor:
+    """Return log10 p, (cells, cells), x1 first, of log p at the points of WINDOW in nats."""
+    return log_p.view(CELLS, CELLS) / math.log(10)
 
 
 def density_pictures(models: dict, noise: float) -> dict:
-    """Return {name: `log10_on_window`} of the truth and of every network of {name: {eps: f}}."""
-    pictures = {"truth": log10_on_window(lambda x: swiss_roll.log_density(x, noise))}
-    for method, eps in ((row, eps) for row in models for eps in models[row]):
-        name, model = f"short, ε = {eps:g}" if method == "short" else method, models[method][eps]
-        if name not in pictures:
-            shift = ebm.log_normaliser(model)
-            pictures[name] = log10_on_window(lambda x: ebm.values(model, x) - shift)  # noqa: B023
+    """Return {name: `picture_of`} of the truth and of every network of {name: {eps: f}}."""
+    pictures = {"truth": picture_of(swiss_roll.log_density(WINDOW, noise))}
+    networks = {
+        f"short, ε = {eps:g}" if method == "short" else method: model
+        for method, by_eps in models.items()
+        for eps, model in by_eps.items()
+    }
+    for name, model in networks.items():
+        pictures[name] = picture_of(ebm.values(model, WINDOW) - ebm.log_normaliser(model))
     return pictures
 
 
@@ -71,40 +73,35 @@ def floor_of(truth: list) -> dict:
     return summary([measure(*two) for two in itertools.combinations(truth, 2)])
 
 
-def sliced_wasserstein(a, b, slices: int = 200, seed: int = 0) -> float:
-    """Return the sliced W2 distance of points in the plane: evenly spaced directions."""
-    turn = torch.rand(1, generator=torch.Generator().manual_seed(seed))
-    angle = torch.pi * (torch.arange(slices) + turn) / slices
+def sliced_wasserstein(a, b) -> float:
+    """Return the sliced W2 distance of points in the plane: 200 evenly spaced directions."""
+    turn = torch.rand(1, generator=torch.Generator().manual_seed(0))
+    angle = torch.pi * (torch.arange(200) + turn) / 200
     return distances.sliced_wasserstein(a, b, torch.stack([angle.cos(), angle.sin()]))
 
 
-def coverage(x, bins: int = 20) -> float:
-    """Return the total variation between the nearest t of x and the even distribution of t."""
-    t, _ = swiss_roll.nearest(x)
-    share = torch.histc(t, bins, swiss_roll.FIRST, swiss_roll.LAST) / len(t)
-    return 0.5 * (share - 1 / bins).abs().sum().item()
-
-
 def measure(x: torch.Tensor, truth: torch.Tensor) -> dict:
-    """Return every distance of x (n, 2) from truth (m, 2); of living chains only."""
+    """Return every distance of x (n, 2) from truth (m, 2); of living chains only.
+
+    sw2: see `sliced_wasserstein`; ridge: mean distance to the spiral; coverage_tv: `unevenness` of
+    the nearest t; diverged: the share of the others.
+    """
     living = alive(x)
     found = {"diverged": 1 - len(living) / len(x)}
     if len(living) < 2:
-        return found | dict.fromkeys(("sw2", "coverage_tv", "ridge"), float("nan"))
-    return found | {
-        "sw2": sliced_wasserstein(living, truth),
-        "coverage_tv": coverage(living),
-        "ridge": swiss_roll.nearest(living)[1].mean().item(),
-    }
+        return found | dict.fromkeys(("sw2", "coverage_tv", "ridge"), math.nan)
+    t, distance = swiss_roll.nearest(living)
+    found |= {"sw2": sliced_wasserstein(living, truth), "ridge": distance.mean().item()}
+    return found | {"coverage_tv": unevenness(t)}
 
 
 def summary(rows: list[dict]) -> dict:
     """Return {"name": {"mean", "std"}} over the dictionaries `rows` of `measure`."""
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    ddof = min(1, len(rows) - 1)
-    return {
-        k: {"mean": float(c.mean()), "std": float(c.std(ddof=ddof))} for k, c in columns.items()
-    }
+    found, ddof = {}, min(1, len(rows) - 1)
+    for name in rows[0]:
+        column = np.array([row[name] for row in rows])
+        found[name] = {"mean": float(column.mean()), "std": float(column.std(ddof=ddof))}
+    return found
 
 
 class StepRecorder:

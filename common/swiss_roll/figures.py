@@ -5,6 +5,7 @@ from common.plots import PRINT, new_figure, print_size
 import numpy as np
 
 REACH = 18.0  # the panels show |x_i| < REACH
+TICKS = {"xticks": (-10, 0, 10), "yticks": (-10, 0, 10)}
 LOWEST, HIGHEST = -6.0, -1.0  # of the colour scale of log10 p
 
 
@@ -53,7 +54,7 @@ def training(truth, log_p, history: dict, title: str):
 def _density(axis, log_p):
     """Show log10 p (n, n) in the colours that all densities share."""
     corners = (-REACH, REACH, -REACH, REACH)
-    axis.set(xticks=(-10, 0, 10), yticks=(-10, 0, 10))
+    axis.set(**TICKS)
     return axis.imshow(np.asarray(log_p).T, origin="lower", extent=corners, vmin=LOWEST,
                        vmax=HIGHEST, cmap="viridis", interpolation="nearest")  # fmt: skip
 
@@ -78,8 +79,7 @@ def panels(samples, truth, title):
         axis = axes[i, j]
         axis.scatter(*np.asarray(truth).T, s=2.5, color="0.78", lw=0)
         axis.scatter(*np.asarray(points).T, s=0.8, color="k", lw=0)
-        axis.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal")
-        axis.set(xticks=(-10, 0, 10), yticks=(-10, 0, 10))
+        axis.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal", **TICKS)
         axis.set_title(caption if i else f"{column}\n{caption}")
         if j == 0:
             axis.set_ylabel(f"{row}\nx₂")

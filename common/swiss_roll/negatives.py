@@ -42,7 +42,6 @@ class ContrastiveDivergence(Source):
     """
 
     def pairs(self, model, share: float):
-        """Return (data (n, 2), negatives (n, 2))."""
         x, steps, eps = self.minibatch(), self.recipe["chain"], self.recipe["eps"]
         sizes = [geometric_schedule(*eps, k / max(1, steps - 1)) for k in range(steps)]
         return x, self.walk(x, model, sizes)
@@ -56,7 +55,6 @@ class TestedDivergence(ContrastiveDivergence):
     """CD whose every step is Metropolis-tested (MALA), and so leaves the model as it is."""
 
     def walk(self, x, model, sizes):
-        """Return where chains from x (n, 2) end after steps of these sizes."""
         return langevin.mala(x, model.value_and_gradient, sizes, len(sizes))[0]
 
 
@@ -68,7 +66,6 @@ class PersistentChains(Source):
         self.register_buffer("chains", self.minibatch())
 
     def pairs(self, model, share: float):
-        """Return (data (n, 2), negatives (n, 2))."""
         eps, steps = self.recipe["eps"][0], self.recipe["chain"]
         self.chains = langevin.langevin(self.chains, model.score, eps, steps)
         return self.minibatch(), self.chains
@@ -83,7 +80,6 @@ class ReplicaExchange(Source):
         self.register_buffer("replicas", ebm.BASE * torch.randn(levels, recipe["batch"], 2))
 
     def pairs(self, model, share: float):
-        """Return (data (n, 2), negatives (n, 2))."""
         recipe = self.recipe
         self.replicas, _ = langevin.replica_exchange(
             self.replicas, model.value_and_gradient, recipe["betas"], ebm.BASE,
@@ -96,8 +92,9 @@ class ShortRun(Source):
     """The sampler as it will be run: from N(0, 9 I), plain steps of `eps`, about 1000.
 
     The chains' ages are spread evenly over a life, and all advance in every update, so that none
-    lags behind the network by more than a life; negatives are those of age 960 to 1040.  The data
-    carry noise that falls to sqrt(2 eps): no chain can be narrower than the noise of its last step.
+    lags behind the network by more than a life; negatives are those of age 960 to 1040, a tenth.
+    The data carry noise that falls to sqrt(2 eps): no chain can be narrower than the noise of its
+    last step.
     """
 
     def __init__(self, data, recipe):
@@ -107,7 +104,6 @@ class ShortRun(Source):
         self.register_buffer("age", (torch.arange(size) * RESTART // size).float())
 
     def pairs(self, model, share: float):
-        """Return (data (n, 2), negatives (m, 2)), about a tenth as many."""
         eps, steps = self.recipe["eps"][0], self.recipe["chain"]
         dead = (self.age >= RESTART) | ~(self.chains.abs().amax(1) < GONE)
         fresh = START * torch.randn_like(self.chains)
