@@ -41,25 +41,24 @@ train: .venv/.answers-ready  ## train every model anew, then answer
 	$(MAKE) -j2 trained
 	$(MAKE) written
 
-# What needs what, so that two can run at a time; the longest chain comes first.  The digits use all
-# cores; the small networks of exercises 2 and 3 do not gain from a second one, and run at low
-# priority, since one that is in the way of the digits' threads makes both of them wait.
-SMALL := nice -n 19 $(BIN)/python
+# What needs what, so that two can run at a time, each with one thread: threads that share a core
+# with another process wait for each other.  The longest chain comes first.
 ONE := --threads 1
 ROLLS := roll-cd roll-mala roll-replica roll-pcd roll-nce roll-0.1 roll-0.01 roll-0.001
 trained: digits curves roll drawn-anew
 digits:
-	$(BIN)/python -m common.digits.classifier
-	$(BIN)/python ex_1b.py
+	$(BIN)/python -m common.digits.classifier $(ONE)
+	$(BIN)/python ex_1b.py $(ONE)
 curves:
-	$(SMALL) ex_2b.py $(ONE)
-	$(SMALL) -m common.light_curves --map $(ONE)
+	$(BIN)/python ex_2b.py $(ONE)
+	$(BIN)/python ex_2b.py --prior standard $(ONE)
+	$(BIN)/python -m common.light_curves --map $(ONE)
 roll-0.%:
-	$(SMALL) ex_3a.py --method short-run --step-size 0.$* $(ONE)
+	$(BIN)/python ex_3a.py --method short-run --step-size 0.$* $(ONE)
 roll-cd roll-mala roll-replica roll-pcd roll-nce: roll-%:
-	$(SMALL) ex_3a.py --method $* $(ONE)
+	$(BIN)/python ex_3a.py --method $* $(ONE)
 roll: $(ROLLS)
-	$(SMALL) ex_3b.py $(ONE)
+	$(BIN)/python ex_3b.py $(ONE)
 drawn-anew: digits curves
 	$(MAKE) drawn
 

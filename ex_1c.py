@@ -7,7 +7,8 @@
 Needs checkpoints/ex_1b.pt (shipped; --examples also judge.pt), not MNIST.  Every digit is drawn
 anew: z ~ p(z|y), then the mean of p(x|z,y) (common/digits/model.py, `draw`).
 Takes about 3 seconds, most of them to load torch.
-As a module: `ex_1c.generate([2, 0, 2, 3])` -> (4, 28, 28) in [0, 1].
+As a module: `ex_1c.generate([2, 0, 2, 3])` -> (4, 28, 28), and `ex_1c.draw_number(2023)` ->
+(32, width), both in [0, 1].
 """
 
 import re
@@ -58,14 +59,29 @@ def generate(
         return digit_model.draw(network, labels, temperature).numpy()
 
 
+def draw_number(
+    number: str | int, seed: int | None = None, model="", device="cpu", temperature=1.0
+) -> np.ndarray:
+    """Draw the digits of a number side by side, each anew: (32, width) float32 in [0, 1].
+
+    number: 2023, or text such as "007".  The rest, and what it raises: as in `generate`.
+    """
+    images = generate(digits_of(number), seed, model, device, temperature)
+    return figures.number_row(images)
+
+
+def digits_of(number: str | int) -> list[int]:
+    """Return the digits of a number; raise InputError unless it is 1 to 1,000 of 0-9."""
+    if not re.fullmatch("[0-9]{1,1000}", text := str(number)):
+        shown = text if len(text) <= 20 else text[:20] + "..."
+        raise InputError(f"{shown!r} is not a number: give 1 to 1,000 of the digits 0-9")
+    return [int(digit) for digit in text]
+
+
 def numbers_of(settings) -> list[str]:
     """Return every number settings.samples times; raise InputError for what is not a number."""
-    for number in settings.numbers:
-        if not re.fullmatch("[0-9]{1,1000}", number):
-            shown = number if len(number) <= 20 else number[:20] + "..."
-            raise InputError(f"{shown!r} is not a number: give 1 to 1,000 of the digits 0-9")
     wanted = [number for number in settings.numbers for _ in range(settings.samples)]
-    if sum(map(len, wanted)) > MOST:
+    if sum(len(digits_of(number)) for number in wanted) > MOST:
         raise InputError(f"too many digits for one picture: at most {MOST:,}")
     return wanted
 

@@ -143,7 +143,7 @@ def main(argv=None) -> dict:
         sides["generated"] = generate(SIZES, n, settings.seed, path, device)
         swept = sweep(SWEPT, SHOWN, settings.seed, path, device)
         if not settings.model:  # beside the shipped model, the one asked for word by word
-            sides["literal"] = generate(SIZES, SHOWN, settings.seed, LITERAL, device)
+            sides["literal"] = generate(SIZES, n, settings.seed, LITERAL, device)
     truth, noise = reference.reference_curves(folder, SIZES, n, simulated)  # {p: (2, n, 300)}
     sides["simulated"] = [truth[p][0] for p in SIZES]
     curves = {
@@ -162,6 +162,9 @@ def main(argv=None) -> dict:
             "generated": evaluation.extremes(fake),
             "simulated": evaluation.extremes(real),
         }
+        if "literal" in sides:
+            plain = sides["literal"][SIZES.index(p)]
+            rows[f"{p:g}"]["literal"] = evaluation.curve_distances(plain, real, ("c2st",))
         for k in ("c2st", "sf"):
             usual = results.shipped("ex_2c", "by_p", f"{p:g}", "model", k)
             print(f"p = {p:<5g} R_E: {k.upper()} {near[k]:.2f}, floor {floor[k]:.2f}{usual}")

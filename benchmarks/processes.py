@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import ex_1b
 from benchmarks.timing import alternate, ratios, row
 from common.digits.data import Digits
-from common.runtime import files
+from common.runtime import distributed, files
 from common.runtime.errors import InputError
 
 import torch
@@ -67,6 +67,7 @@ def start_rows(settings) -> list:
 
 def steps(threads: int, count: int, batch: int) -> float:
     """Return the seconds of `count` training steps of ex_1b.py, after one that is not measured."""
+    distributed.init()
     torch.set_num_threads(threads)
     images = torch.zeros(batch * count, 28, 28, dtype=torch.uint8)
     labels = torch.zeros(len(images), dtype=torch.long)
@@ -110,4 +111,4 @@ def measure(settings, device) -> dict:
 
 
 if __name__ == "__main__":
-    print(steps(*map(int, sys.argv[1:])))
+    print(steps(*map(int, sys.argv[1:])))  # of torchrun's processes the first one speaks

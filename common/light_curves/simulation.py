@@ -35,7 +35,9 @@ class Settings(Common):
     kappa: float = option(0.4, "convergence", minimum=0.0, maximum=10.0)
     gamma: float = option(0.4, "shear", minimum=-10.0, maximum=10.0)
     smooth_fraction: float = option(0.0, "share of kappa in smooth matter", minimum=0, maximum=1)
-    discs: int = option(25, "sources, p_i = 0.1 * 1.95695^((i - 1) / 4)", minimum=1, maximum=40)
+    discs: int = option(
+        25, "sources, p_i = 0.1 * 1.95695^((i - 1) / 4)", minimum=1, maximum=40, smoke=9
+    )
     curves: int = option(2000, "light curves a source", minimum=2, maximum=10**6, smoke=60)
     length: float = option(4.5, "of a track [R_E]", minimum=1e-3, maximum=1e3)
     width: float = option(100.0, "of the source plane [R_E]", minimum=1, maximum=1e4, smoke=8.0)
