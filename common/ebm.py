@@ -41,8 +41,8 @@ class LogDensity(nn.Module):
         return self.last(h)[:, 0] - (x * x).sum(1) / (2 * BASE**2)
 
     @torch.no_grad()
-    def value_and_gradient(self, x: torch.Tensor):
-        """Return f(x) (n,) and its gradient (n, 2), that of log p, written out: no autograd.
+    def _last_and_gradient(self, x):
+        """Return the last hidden layer (n, width) and the gradient of f (n, 2), without autograd.
 
         SiLU: s = sigmoid(a); h = a s; dh/da = s + h (1 - s).
         """
@@ -52,16 +52,21 @@ class LogDensity(nn.Module):
             s = a.sigmoid()
             h = a.mul_(s)
             slopes.append(torch.addcmul(s, h, s, value=-1).add_(h))
-        value = F.linear(h, self.last.weight, self.last.bias)[:, 0]
         g = slopes[-1].mul_(self.last.weight)  # (n, width)
         for layer, slope in zip(self.hidden[:0:-1], slopes[-2::-1], strict=True):
             g = (g @ layer.weight).mul_(slope)
-        gradient = torch.addmm(x, g, self.hidden[0].weight, beta=-1 / BASE**2, alpha=1 / SCALE)
+        return h, torch.addmm(x, g, self.hidden[0].weight, beta=-1 / BASE**2, alpha=1 / SCALE)
+
+    @torch.no_grad()
+    def value_and_gradient(self, x: torch.Tensor):
+        """Return f(x) (n,) and its gradient (n, 2), that of log p, written out."""
+        h, gradient = self._last_and_gradient(x)
+        value = F.linear(h, self.last.weight, self.last.bias)[:, 0]
         return value - (x * x).sum(1) / (2 * BASE**2), gradient
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """Return the gradient of f, that of log p: (n, 2) -> (n, 2)."""
-        return self.value_and_gradient(x)[1]
+        return self._last_and_gradient(x)[1]
 
     @torch.no_grad()
     def greatest_slope(self, rays: torch.Tensor, r) -> torch.Tensor:

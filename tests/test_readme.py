@@ -84,8 +84,10 @@ def measured():
     yield "ex_2b", f"two true sets: {min(floors):.2f} to {max(floors):.2f}"
     new = {p: row["model"]["c2st"] for p, row in numbers("ex_2c")["by_p"].items()}
     yield "ex_2c", f"C2ST {new['0.3']:.2f} at p = 0.3, {new['0.01']:.2f} at p = 0.01"
+    order = numbers("ex_2d")["order"]
+    tsne = [order[f"t-SNE, generated, {kind}"]["knn_r2"] for kind in ("curves", "spectra")]
+    yield "", "t-SNE likewise (R² = {:.2f} and {:.2f})".format(*tsne)
     for kind in ("curves", "spectra"):
-        order = numbers("ex_2d")["order"]
         own, true = (order[f"UMAP, {k}, {kind}"]["knn_r2"] for k in ("generated", "simulated"))
         yield "ex_2d", f"R² = {own:.2f}"
         yield "", f"R² = {own:.2f}; true ones {true:.2f}"

@@ -148,7 +148,7 @@ def picture(rows, scale: int = 10):
 
 def labelled(images, labels, title):
     """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for below each."""
-    figure = new_figure(0.38 * len(images), 0.7, 3 * DPI)
+    figure = new_figure(0.38 * len(images), 0.7, 2 * DPI)
     axes = figure.subplots(1, len(images), squeeze=False)
     for axis, image, label in zip(axes[0], images, labels, strict=True):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic")
