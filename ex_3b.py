@@ -10,7 +10,7 @@ The step is in common/langevin.py, the distances are in common/swiss_roll/evalua
 samplers, and why the samples look as they do: `python -m benchmarks.protocol`.
 Needs checkpoints/ex_3a_*.pt (shipped).  About two minutes.
 Expect for cd, seeds 0-4, sliced W2 2.71 +- 0.28, 2.99 +- 0.13, 3.00 +- 0.07 for eps = 0.1, 0.01,
-0.001; the true score reaches 3.47, 2.84, 3.04, two true sets 0.47.
+0.001 (the true score: 3.47, 2.84, 3.04; two true sets: 0.47).
 """
 
 import itertools
