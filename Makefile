@@ -1,7 +1,7 @@
 # make          set up .venv, answer 1(c), 2(a), 2(c), 2(d) from the shipped checkpoints, make the report
 # make test     set up the same environment with the test tools and run the tests
 # make report   make solutions.pdf from figures/
-# make train    train everything anew (minutes), then answer
+# make train    train everything anew (an hour), then answer
 # make bench    the comparisons and further trainings behind the tables
 # make clean    remove .venv and caches; figures, checkpoints and data stay
 
@@ -41,14 +41,15 @@ train: .venv/.answers-ready  ## train every model anew, then answer
 	$(MAKE) -j2 trained
 	$(MAKE) written
 
-# What needs what, so that two can run at a time, each with one thread: threads that share a core
-# with another process wait for each other.  The longest chain comes first.
-ONE := --threads 1
+# What needs what, so that two can run at a time, the longest chain first.  The digits take half of
+# the cores, the small networks one: threads that share a core with others wait for each other.
+ONE  := --threads 1
+HALF := --threads $(shell $(PYTHON) -c 'import os; print(max(1, (os.cpu_count() or 1) // 2))')
 ROLLS := roll-cd roll-mala roll-replica roll-pcd roll-nce roll-0.1 roll-0.01 roll-0.001
 trained: digits curves roll drawn-anew
 digits:
-	$(BIN)/python -m common.digits.classifier $(ONE)
-	$(BIN)/python ex_1b.py $(ONE)
+	$(BIN)/python -m common.digits.classifier $(HALF)
+	$(BIN)/python ex_1b.py $(HALF)
 curves:
 	$(BIN)/python ex_2b.py $(ONE)
 	$(BIN)/python ex_2b.py --prior standard $(ONE)

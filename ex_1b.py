@@ -74,7 +74,7 @@ def fit(data: digit_data.Digits, settings, device, state=None, bfloat16=True):
     state = state or resume.State(None, {})
     if settings.validate:
         every = steps // settings.epochs
-        evaluation.watch(model, data, optimizer, every, state.history, settings.seed)
+        evaluation.watch(model, data, optimizer, every, state, settings.seed)
 
     def loss_terms(step):
         index = training.batch_indices(len(images), settings.batch, step, settings.seed)

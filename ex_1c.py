@@ -72,6 +72,8 @@ def draw_number(
 
 def digits_of(number: str | int) -> list[int]:
     """Return the digits of a number; raise InputError unless it is 1 to 1,000 of 0-9."""
+    if isinstance(number, int) and not 0 <= number < 10**1000:  # str() of more may fail
+        number = "so long a number"
     if not re.fullmatch("[0-9]{1,1000}", text := str(number)):
         shown = text if len(text) <= 20 else text[:20] + "..."
         raise InputError(f"{shown!r} is not a number: give 1 to 1,000 of the digits 0-9")

@@ -56,7 +56,7 @@ def start_rows(settings) -> list:
     bare, rows = "import torch, matplotlib", []
     with tempfile.TemporaryDirectory() as out:
         sides = {bare: lambda: run(["-c", bare])}
-        for line in ("ex_1c.py 2023", "ex_2c.py --p 0.3"):
+        for line in ("ex_1c.py 2023", "ex_2c.py --p 0.3")[: 1 if settings.smoke else 2]:
             sides[line] = lambda line=line: run([*line.split(), "--out-dir", out])
         seconds = alternate(sides, settings.repeats)
     for line in list(sides)[1:]:
@@ -110,5 +110,7 @@ def measure(settings, device) -> dict:
     return {"rows": rows, "seconds": seconds, "medians": medians}
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # run by `run`
+    if len(sys.argv) != 4:
+        sys.exit("this is `python -m benchmarks processes`")
     print(steps(*map(int, sys.argv[1:])))  # of torchrun's processes the first one speaks

@@ -85,7 +85,8 @@ def trained(exercise: str, arguments: list, seed: int, folder: Path, settings) -
     module = importlib.import_module(exercise)
     arguments = [*arguments, "--seed", str(seed), "--out-dir", str(folder)]
     arguments += ["--data-dir", settings.data_dir] * bool(settings.data_dir)
-    arguments += ["--threads", str(settings.threads), *["--smoke"] * settings.smoke]
+    arguments += ["--threads", str(settings.threads)] * bool(settings.threads)
+    arguments += ["--smoke"] * settings.smoke
     wanted = results.to_json(resume_key(parse(module.Settings, "", arguments)))
     for path in folder.glob("figures/*.json"):
         found = results.read_json(path)

@@ -41,8 +41,8 @@ _script = Path(sys.argv[0]).resolve() if sys.argv and sys.argv[0] else Path()
 _places = [ROOT / name for name in ("", "benchmarks", "explorer", "report", "common/light_curves")]
 _own = _script.is_file() and _script.parent in _places and "pytest" not in sys.modules
 if _own or sys.argv[:1] == ["-m"]:  # "-m" is still there while `python -m common.x` looks for x
-    if find_spec("torch") is None:
-        sys.stderr.write("no torch here: run `make`, then `source .venv/bin/activate`\n")
+    if any(find_spec(name) is None for name in ("torch", "numpy", "joblib", "filelock")):
+        sys.stderr.write("packages are missing: run `make`, then `source .venv/bin/activate`\n")
         sys.exit(2)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)  # until common.runtime.script.run

@@ -16,7 +16,7 @@ import torch
 from conftest import ROOT, run_script
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-LONG = ["--smoke", "--epochs", "12", "--threads", "1"]  # 180 steps
+LONG = ["--smoke", "--epochs", "12", "--threads", "1", "--nll-digits", "10"]  # 180 steps
 
 
 def files(folder):
@@ -104,12 +104,6 @@ def test_a_process_that_dies_ends_the_run_and_one_process_resumes_it(alone, tmp_
     assert done.returncode == 0, done.stderr
     assert files(tmp_path / "out") == files(alone)
     assert negative_elbo(tmp_path / "out") == pytest.approx(negative_elbo(alone), abs=0.3)
-
-
-def test_bad_input_is_said_once(tmp_path):
-    done = run_script([*TORCHRUN, ROOT / "ex_1b.py", "--smoke", "--batch", "101"], tmp_path)
-    lines = [line for line in done.stderr.splitlines() if "ex_1b.py: error" in line]
-    assert done.returncode != 0 and len(lines) == 1, done.stderr
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -31,10 +31,18 @@ def test_labels_of_any_kind_give_images_and_the_seed_repeats_them():
 @pytest.mark.parametrize("labels", [
     [10], [-1], [1.0], [2.5], ["1"], [[1, 2]], [True], [True, 2], None, [1, None], [2**70],
     [float("nan")], {1: 2}, torch.tensor([1.5]), torch.tensor([True]), np.array(3),
+    "", b"12", np.zeros((0, 3)), [10**5000], [torch.tensor(True)],
 ])  # fmt: skip
 def test_labels_that_are_no_digits_are_refused(labels):
     with pytest.raises(ValueError, match="labels: "):
         ex_1c.generate(labels)
+
+
+def test_a_number_is_its_digits_side_by_side():
+    for number, digits in ((2023, [2, 0, 2, 3]), ("007", [0, 0, 7])):
+        row = figures.number_row(ex_1c.generate(digits, seed=3))
+        np.testing.assert_array_equal(ex_1c.draw_number(number, seed=3), row)
+        assert row.shape[0] == 32 and row.max() > 0.9
 
 
 def test_generated_digits_are_the_ones_asked_for():

@@ -1,5 +1,6 @@
 """The training loop: resumed runs equal uninterrupted ones, signals and bad numbers end cleanly."""
 
+import concurrent.futures
 import os
 import signal
 
@@ -57,6 +58,11 @@ def test_resume_refuses_another_training_and_nothing(tmp_path):
     torch.save({"exercise": "unfinished training"}, kept)
     with pytest.raises(InputError, match="damaged"):
         fit(path, 5, resume=True, key={})
+
+
+def test_training_runs_outside_the_main_thread():
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        assert pool.submit(fit, None, 5).result()[1]["loss"]
 
 
 def test_batches_are_permutations_and_independent_of_history():

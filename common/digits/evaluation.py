@@ -51,8 +51,8 @@ def both_elbos(model, data: digit_data.Digits, seed: int, images=None, draws: in
     }
 
 
-def watch(model, data: digit_data.Digits, optimizer, every: int, history: dict, seed: int) -> None:
-    """After each `every` steps of `optimizer` note -ELBO (nats) in history["epochs"].
+def watch(model, data: digit_data.Digits, optimizer, every: int, state, seed: int) -> None:
+    """After each `every` steps of `optimizer` note -ELBO (nats) in state.history["epochs"].
 
     A row is [held out, trained on]: 2,000 digits of each, in float32.
     """
@@ -63,7 +63,7 @@ def watch(model, data: digit_data.Digits, optimizer, every: int, history: dict, 
             bounds = both_elbos(model, data, seed, images=2000, draws=1)
             model.bfloat16 = kept
             row = [bound["negative_elbo_nats"] for bound in bounds.values()]
-            history.setdefault("epochs", []).append(row)
+            state.history.setdefault("epochs", []).append(row)
 
     optimizer.register_step_post_hook(note)
 

@@ -9,6 +9,7 @@ from common.runtime import checkpoints, files
 from common.runtime.device import pick_device
 from common.runtime.errors import InputError
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -76,17 +77,19 @@ def as_labels(labels: Sequence[int]) -> torch.Tensor:
     """Return `labels` as an (n,) int64 tensor; raise InputError unless all are integers 0-9."""
     wanted = "labels: give a sequence of integers 0-9"
     if hasattr(labels, "tolist"):  # an array, a tensor
-        labels = labels.tolist()
-    if isinstance(labels, int | str) and re.fullmatch("[0-9]{1,20}", str(labels)):
+        labels = labels.tolist() if len(labels.shape) == 1 else wanted
+    short = isinstance(labels, str) or (isinstance(labels, int) and 0 <= labels < 10**20)
+    if short and re.fullmatch("[0-9]{1,20}", str(labels)):
         raise InputError(f"{wanted}, such as [{', '.join(str(labels))}]")
-    if not isinstance(labels, Sequence) or any(isinstance(label, bool) for label in labels):
+    if isinstance(labels, str | bytes) or not isinstance(labels, Sequence):
         raise InputError(wanted)
     try:
         found = [operator.index(label) for label in labels]
-    except TypeError as error:
+        kinds = {np.asarray(label).dtype.kind for label in labels}  # an index may be a truth value
+    except (TypeError, ValueError) as error:
         raise InputError(wanted) from error
-    if outside := [label for label in found if not 0 <= label <= 9]:
-        raise InputError(f"labels: {outside[0]} is not a digit; give integers 0-9")
+    if not kinds <= {"i", "u"} or any(not 0 <= label <= 9 for label in found):
+        raise InputError(wanted)
     return torch.tensor(found, dtype=torch.int64)
 
 

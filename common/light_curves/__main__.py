@@ -4,7 +4,7 @@
     python -m common.light_curves --map              -> figures/ex_2_map.png
     python -m common.light_curves --kappa 0.6 --gamma 0.5 --smooth-fraction 0.5 --data-dir other
 
-The format is the assignment's (data/README.md).  Takes about a minute on 2 cores, 150 MB on disk;
+The format is the assignment's (data/README.md).  Takes about a minute on 2 cores, 220 MB on disk;
 an existing data set is never touched.
 """
 

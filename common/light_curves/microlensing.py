@@ -114,7 +114,10 @@ def deflection(field: StarField, x, ewald_width: float = 0.25) -> np.ndarray:
     Each star, m d / |d|^2, is split: a Gaussian of deviation `ewald_width` (R_E) carries the far
     field, by FFT; the rest, m d / |d|^2 exp(-d^2 / 2 ewald_width^2), is summed over the stars
     within six widths.  The result does not depend on the split (to 1e-7).
+    Raises InputError for a width that is not 0.01 to 10.
     """
+    if not 0.01 <= ewald_width <= 10:
+        raise InputError(f"ewald_width {ewald_width}: give 0.01 to 10 R_E")
     from common.light_curves import ray_shooting  # numba: seconds to load
 
     far = ray_shooting.FarField.of(field, ewald_width)

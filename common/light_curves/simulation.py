@@ -192,7 +192,8 @@ def check_together(folder, source: str) -> bool:
 
 def default(settings) -> Settings:
     """Return what is simulated for a script with these `settings`: small with --smoke."""
-    return Settings(**({"width": 8.0, "pixels": 400, "curves": 60} if settings.smoke else {}))
+    small = {"width": 8.0, "pixels": 400, "curves": 60, "discs": 9}
+    return Settings(**(small if settings.smoke else {}))
 
 
 def source_of(folder) -> str:

@@ -58,9 +58,10 @@ def load(path: Path, exercise: str, made_by: str, needs: dict | None = None) -> 
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes reach every part of the unpickler
         raise InputError(f"{path} is damaged or not a checkpoint: {again}") from error
-    found = content.get("exercise", "unknown") if isinstance(content, dict) else "unknown"
-    found = " ".join(str(found).split())[:40]
+    found = content.get("exercise") if isinstance(content, dict) else None
+    found = found if isinstance(found, str) else "unknown"
     if found != exercise:
+        found = " ".join(found[:40].split())
         raise InputError(f"{path} is a checkpoint of {found}, not of {exercise}: {again}")
     for name, kind in (needs or {}).items():
         if not isinstance(content.get(name), kind):

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import secrets
 import socket
 import sys
 import tempfile
@@ -63,7 +64,7 @@ def atomic_write(path: Path, write) -> Path:
     Raises InputError when the folder or the file cannot be written.
     """
     path = Path(path)
-    temporary = path.parent / f"{_mark(path)}{os.getpid()}.tmp"
+    temporary = path.parent / f"{_mark(path)}{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_kind(path)

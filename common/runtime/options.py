@@ -10,6 +10,7 @@
 import argparse
 import dataclasses
 import inspect
+import itertools
 import math
 import os
 import sys
@@ -37,8 +38,8 @@ class Common:
     seed: int = option(0, "seed of every random number", minimum=0, maximum=2**31 - 1)
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps: where to compute", trains=False)
     threads: int = option(0, "CPU threads; 0: all", minimum=0, maximum=1024, trains=False)
-    data_dir: str = option("", "of the data (default: data; MNIST: or $MNIST_ROOT)", trains=False)
-    out_dir: str = option(".", "of checkpoints/ and figures/", smoke="smoke", trains=False)
+    data_dir: str = option("", "where the data are (default: data, $MNIST_ROOT)", trains=False)
+    out_dir: str = option(".", "where results are written", smoke="smoke", trains=False)
     smoke: bool = option(False, "tiny sizes, seconds instead of minutes; writes into smoke/")
 
 
@@ -111,7 +112,7 @@ def parse(settings_class, description, argv=None, positional=None, without=()):
             if name in flags:
                 _add_flag(group, flags.pop(name))
     typed = vars(parser.parse_args(argv))
-    typed = {k: sum(v, ()) if isinstance(v, list) else v for k, v in typed.items()}
+    typed = {k: (*itertools.chain(*v),) if isinstance(v, list) else v for k, v in typed.items()}
     smoke = {name: field.metadata["smoke"] for name, field in fields.items()}
     smoke = {k: v for k, v in smoke.items() if v is not None} if typed.get("smoke") else {}
     settings = settings_class(**smoke | typed)

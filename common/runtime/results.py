@@ -1,5 +1,6 @@
 """What a script leaves besides weights: numbers as JSON, and figures."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -58,7 +59,9 @@ def shipped(name: str, *keys: str, digits: int = 2) -> str:
 
 
 def _shipped(name: str, *keys: str):
-    found = read_json(files.ROOT / f"figures/{name}.json")
+    found = {}
+    with contextlib.suppress(InputError):  # damaged: nothing to compare with
+        found = read_json(files.ROOT / f"figures/{name}.json")
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,9 @@ def signals_between_steps():
             stop(signum)
         caught.append(signum)
 
+    if threading.current_thread() is not threading.main_thread():  # a server's, a window's
+        yield caught
+        return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield caught

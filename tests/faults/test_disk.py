@@ -5,9 +5,10 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 
 from common.light_curves.data import save_curves
-from common.runtime import checkpoints, results, resume
+from common.runtime import checkpoints, files, results, resume
 from common.runtime.errors import InputError
 
 import matplotlib.figure
@@ -123,9 +124,31 @@ def test_two_at_once(tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_two_different_simulations_at_once_do_not_mix(tmp_path):
-    """Whoever comes second waits, and is then told that a data set is there."""
+@pytest.mark.parametrize(("other", "status"), [("0.3", 0), ("0.5", 2)])
+def test_two_simulations_at_once_do_not_mix(tmp_path, other, status):
+    """Whoever comes second waits, and is then told of a data set that is there, if another."""
     command = ["-m", "common.light_curves", "--smoke", "--discs", "1", "--data-dir", "data"]
-    ends = at_once([[*command, "--kappa", kappa] for kappa in ("0.3", "0.5")], tmp_path)
-    assert sorted(status for _, status in ends) == [0, 2], ends
-    assert any("is there already" in error for error, _ in ends)
+    ends = at_once([[*command, "--kappa", kappa] for kappa in ("0.3", other)], tmp_path)
+    assert sorted(code for _, code in ends) == [0, status], ends
+    assert any("is there already" in error for error, _ in ends) == (status == 2)
+
+
+def test_two_threads_write_one_file_whole(tmp_path):
+    path, together = tmp_path / "a.txt", threading.Barrier(2)
+
+    def write(letter):
+        def slowly(temporary):
+            with open(temporary, "w") as file:
+                for _ in range(20):
+                    file.write(letter)
+                    file.flush()
+                    together.wait(10)
+
+        files.atomic_write(path, slowly)
+
+    writers = [threading.Thread(target=write, args=(letter,)) for letter in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert path.read_text() in ("a" * 20, "b" * 20) and len(list(tmp_path.iterdir())) == 1

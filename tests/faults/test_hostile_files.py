@@ -95,7 +95,7 @@ DAMAGES = {
         {"trained_p": []}, {"trained_p": ["0.1"]}, {"trained_p": [-0.1]},
     ],
     "judge": [{"settings": {}}, {"settings": {"epochs": 10**12}}],
-    "ex_1b": [{"exercise": torch.ones(3)}, {"exercise": "x\n" * 10**6}],
+    "ex_1b": [{"exercise": torch.ones(3)}, {"exercise": "x\n" * 10**6}, {"exercise": [["ex_1b"]]}],
 }  # fmt: skip
 
 

@@ -25,16 +25,17 @@ from matplotlib.image import imread
 
 SMALL = ["--smoke", "--threads", "1"]
 SMOKE = [*SMALL, "--out-dir", "."]
+ROLL = [*SMOKE, "--method", "replica", "--data-dir", "../roll"]
 FEW = ["--discs", "3", "--curves", "20", "--pixels", "200", "--data-dir", "data"]
 RUNS = {  # module, arguments, the file whose bytes or weights must be those of an unkilled run
     "ex_1b": (["ex_1b", *SMOKE, "--nll-digits", "10"], "checkpoints/ex_1b.pt"),
     "simulation": (["common.light_curves.__main__", *SMALL, *FEW], "data/labels.dat"),
     "ex_2b": (["ex_2b", *SMOKE, "--data-dir", "../curves"], "checkpoints/ex_2b.pt"),
-    "ex_3a": (["ex_3a", *SMOKE, "--method", "replica"], "checkpoints/ex_3a_replica.pt"),
+    "ex_3a": (["ex_3a", *ROLL], "checkpoints/ex_3a_replica.pt"),
     "ex_2a": (["ex_2a", *SMOKE], "figures/ex_2a.png"),
     "report": (["report.build", "--out-dir", "."], "solutions.pdf"),
 }
-KILLS = {"ex_1b": 4, "ex_2b": 3, "ex_3a": 3, "simulation": 4, "ex_2a": 6, "report": 3}
+KILLS = {"ex_1b": 3, "ex_2b": 3, "ex_3a": 3, "simulation": 4, "ex_2a": 6, "report": 3}
 
 
 def start(arguments, folder: Path) -> int:
@@ -103,6 +104,10 @@ def campaign(name: str, folder: Path, kills: int, seed: int) -> dict:
     arguments, result = RUNS[name]
     importlib.import_module(arguments[0])
     whole, cut, moment = folder / "whole", folder / "cut", random.Random(seed)
+    if name == "ex_3a":  # points off the roll: no exact KL, which takes most of the time
+        (folder / "roll").mkdir()
+        rows = "\n".join(f"{moment.gauss(0, 3)},{moment.gauss(0, 3)}" for _ in range(500))
+        (folder / "roll/swiss_roll_2d.csv").write_text(rows + "\n")
     if name == "ex_2b":
         finish(["common.light_curves.__main__", *SMALL, "--data-dir", "../curves"], whole)
     began = time.monotonic()

@@ -146,6 +146,9 @@ CALLS = {
     "--device nope: not usable": lambda: ex_1c.generate([1], device="nope"),
     "p: give numbers above 0": lambda: ex_2c.generate([True], 1),
     "n = 1.5": lambda: ex_2c.generate([1.0], 1.5),
+    "'two' is not a number": lambda: ex_1c.draw_number("two"),
+    "'so long a number' is not": lambda: ex_1c.draw_number(10**5000),
+    "ewald_width -1": lambda: lc.microlensing.deflection(lc.star_field(), [[1, 1]], -1),
     "y must be numbers above 0": lambda: priors.CouplingPrior(4, 2).sample(torch.tensor([0.0])),
     "CouplingPrior: y": lambda: priors.CouplingPrior(4, 2).log_prob(
         torch.zeros(1, 4), torch.tensor([float("nan")])),
@@ -185,7 +188,7 @@ def test_without_the_environment_the_line_says_how_to_get_it(tmp_path):
     done = subprocess.run([sys.executable, "-S", ROOT / "ex_1c.py", "7"], cwd=tmp_path,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == "no torch here: run `make`, then `source .venv/bin/activate`\n"
+    assert done.stderr == "packages are missing: run `make`, then `source .venv/bin/activate`\n"
 
 
 def test_a_closed_a_full_and_a_plain_terminal(tmp_path):
