@@ -38,7 +38,8 @@ VARIANTS = {  # exercise: {variant: arguments}; the one without a name is the sc
     "ex_2d": {"": []},  # the saved model: new curves and new maps
     "ex_3a": {m: ["--method", m] for m in ex_3a.RECIPES if m != "short-run"}
     | {f"short_{eps}": [*SHORT, eps] for eps in ("0.1", "0.01", "0.001")}
-    | {"cd_constant": ["--method", "cd", "--step-size", "0.005"]},
+    | {"cd_constant": ["--method", "cd", "--step-size", "0.005"],
+       "cd_10000": ["--method", "cd", "--points", "10000"]},
 }  # fmt: skip
 
 
