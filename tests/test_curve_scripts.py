@@ -108,13 +108,12 @@ def test_the_curves_asked_for_are_drawn_but_not_in_too_many_panels(tmp_path):
 
 
 def test_projections_do_not_depend_on_the_number_of_threads():
-    features = np.random.default_rng(0).normal(size=(60, 20))
-    for method in ("UMAP", "t-SNE"):
-        maps = []
-        for threads in (1, 2):
-            with threadpool_limits(threads):
-                maps.append(ex_2d.projection(method, features, 0))
-        np.testing.assert_array_equal(*maps)
+    """Those of UMAP cannot: with a random_state it has one thread by itself."""
+    features, maps = np.random.default_rng(0).normal(size=(60, 20)), []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            maps.append(ex_2d.projection("t-SNE", features, 0))
+    np.testing.assert_array_equal(*maps)
 
 
 def test_order_is_found_where_it_is_and_not_where_it_is_not():
