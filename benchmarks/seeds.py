@@ -35,7 +35,8 @@ VARIANTS = {  # exercise: {variant: arguments}; the one without a name is the sc
     | {f"patch_{prior}": [*DIAGONAL, "--prior", prior, "--epochs", n, *THOUSAND]
        for prior, n in (("standard", "46"), ("gaussian", "44"), ("mixture", "40"))},
     "ex_2b": {"": [], "literal": ["--prior", "standard"]},
-    "ex_2d": {"": []},  # the saved model: new curves and new maps
+    # the saved models: new curves and new maps
+    "ex_2d": {"": [], "literal": ["--model", "checkpoints/ex_2b_literal.pt"]},
     "ex_3a": {m: ["--method", m] for m in ex_3a.RECIPES if m != "short-run"}
     | {f"short_{eps}": [*SHORT, eps] for eps in ("0.1", "0.01", "0.001")}
     | {"cd_constant": ["--method", "cd", "--step-size", "0.005"],
