@@ -84,7 +84,7 @@ def test_a_kl_term_averaged_over_the_wrong_axis_misses_it(exercise, mistake, mon
 
 MOST_KL = {"cd": 0.3, "mala": 0.3, "replica": 0.3, "nce": 1.0}  # nats; training begins at 2.5
 SHORT = {
-    "cd": dict(steps=1500, batch=256, chain=40), "mala": dict(steps=800, batch=256, chain=20),
+    "cd": dict(steps=1500, batch=128, chain=40), "mala": dict(steps=800, batch=128, chain=20),
     "replica": dict(steps=1500, batch=128), "nce": dict(steps=3000, batch=512),
 }  # fmt: skip
 
