@@ -50,9 +50,7 @@ def measure(settings, device) -> dict:
         bounds[name] |= {"gain_nats": gain.mean().item(), "gain_standard_error_nats": error}
     bounds |= {"source": data.source, "digits": found.shape[1]}
     results.save_results(settings.out_dir, "ex_1b_bounds", bounds, {}, [path])
-    work, against = (
-        f"NLL of {found.shape[1]:,} digits, refined q",
-        f"{many:,} samples of the encoder's q",
-    )
+    work = f"NLL of {found.shape[1]:,} digits, refined q"
+    against = f"{many:,} samples of the encoder's q"
     rows = [timing.row(f"{work}, {n} samples", against, ratio, 8.0) for n, ratio in ratios.items()]
     return {"rows": rows}

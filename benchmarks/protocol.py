@@ -7,7 +7,6 @@ noise      the oracle for other noises sigma of the roll: sigma = 0.2 is a guess
 mixed      the true score within 3 sigma of the spiral and a model's outside, and the reverse:
            which of the two makes the difference between oracle and model
 pull       how strongly a field draws back to the spiral, at several distances from it
-sides      the oracle at the largest eps: on which side of x1 = 0 its chains end
 samplers   as many gradients, spent better, on the oracle and on two models
 About eight minutes on 2 cores.
 """
@@ -25,7 +24,6 @@ import torch
 
 NOISES = (0.1, 0.3, 0.5)
 BESIDE = (1, 3, 5, 10)  # distances from the spiral, in noises, at which the pull is measured
-FOLLOW = 100  # steps that sides are followed
 OUTSIDE = ("cd", "replica", "nce")  # models that are mixed with the truth
 EPS = 0.03  # step size of the better samplers on p itself; on p^beta it is EPS / beta
 BETAS = (1.0, 0.3, 0.0)  # levels of replica exchange
@@ -70,22 +68,6 @@ def pull(field, noise: float) -> dict:
     return found
 
 
-def sides(settings, noise: float) -> dict:
-    """Follow the oracle at the largest eps from true points on either side of x1 = 0.
-
-    Returns {"from_right", "from_left": the share of them with x1 > 0 after each step}.
-    """
-    eps, start, found = max(settings.eps), swiss_roll.sample(settings.chains, noise, 7), {}
-    for name, sign in (("from_right", 1), ("from_left", -1)):
-        shares = found.setdefault(name, [])
-        langevin.langevin(
-            start[sign * start[:, 0] > 0], lambda x: swiss_roll.score(x, noise), eps,
-            FOLLOW, torch.Generator().manual_seed(settings.seed),
-            lambda step, x, shares=shares: shares.append((x[:, 0] > 0).float().mean().item()),
-        )  # fmt: skip
-    return found | {"eps": eps}
-
-
 def better_samplers(settings, targets: dict, truth: list) -> tuple[dict, dict]:
     """Spend as many gradients better on targets {name: log p and its gradient}.
 
@@ -119,7 +101,6 @@ def main(argv=None) -> dict:
         targets[name] = next(iter(models[name].values())).value_and_gradient
     better, shown = better_samplers(settings, targets, truth)
     metrics = {"source": source, "samplers": {"floor": floor} | better}
-    metrics["sides"] = sides(settings, noise)
     fields = {name: models[name][min(settings.eps)].score for name in models if name != "short"}
     fields["oracle"] = oracle
     metrics["pull"] = {name: pull(field, noise) for name, field in fields.items()}
