@@ -14,9 +14,9 @@ import contextlib
 import re
 from pathlib import Path
 
-from common.runtime.errors import InputError
-
 import numpy as np
+
+from common.runtime.errors import InputError
 
 SAMPLES = 300  # values in a light curve
 MOST = 1e30  # greatest magnification: what float32 holds, with room for squares

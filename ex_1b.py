@@ -23,14 +23,14 @@ without bfloat16.
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+
 from common import cvae, training
 from common.digits import classifier, evaluation, figures
 from common.digits import data as digit_data
 from common.digits import model as digit_model
 from common.runtime import checkpoints, distributed, results, resume, script
 from common.runtime.options import Training, no_effect, option, parse, resume_key
-
-import torch
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from common.digits import figures
 from common.digits import model as digit_model
 from common.runtime import files, results, script
 from common.runtime.errors import InputError
 from common.runtime.options import Drawing, no_effect, option, parse
 from common.runtime.seeding import fork_rng
-
-import numpy as np
-import torch
 
 MOST = 20_000  # digits in one picture
 

@@ -16,12 +16,12 @@ Expect: 50,880 and 47,069 parameters in encoder and decoder, 49 of them for sd(p
 
 from dataclasses import dataclass
 
+import torch
+
 from common.light_curves import figures
 from common.light_curves import model as curve_model
 from common.runtime import results, script
 from common.runtime.options import Common, no_effect, option, parse
-
-import torch
 
 
 @dataclass(frozen=True)

@@ -28,16 +28,16 @@ import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
+
 import data_loader
-from common import cvae, training
 from common.light_curves import data as curve_data
 from common.light_curves import evaluation, figures, simulation
 from common.light_curves import model as curve_model
-from common.runtime import checkpoints, distributed, results, resume, script
+from common.runtime import checkpoints, cvae, distributed, results, resume, script
+from common.runtime import loop as training
 from common.runtime.errors import InputError
 from common.runtime.options import Training, no_effect, option, parse, resume_key
-
-import torch
 
 LEAST = {"coupling": 1e-3, "standard": 0.2}  # dex, the default of --least
 

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from common.light_curves import model as curve_model
 from common.light_curves.data import save_curves
 from common.runtime import files, results, script
@@ -25,8 +27,6 @@ from common.runtime.errors import InputError
 from common.runtime.options import Drawing, no_effect, option, parse
 from common.runtime.seeding import fork_rng
 from data_loader import read_labels
-
-import numpy as np
 
 SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0, 7.0)  # R_E, measured
 DRAWN = (0.01, 0.1, 0.14, 0.3, 0.75, 5.0, 7.0)

@@ -17,6 +17,11 @@ the curves themselves R^2 = 0.46.
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
 import data_loader
 from common.light_curves import data as curve_data
 from common.light_curves import figures, simulation
@@ -25,11 +30,6 @@ from common.light_curves.evaluation import order, power_spectra, sample_by_size
 from common.runtime import files, results, script
 from common.runtime.device import hardware
 from common.runtime.options import Drawing, option, parse
-
-import numpy as np
-from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 SMALL = (0.01, 0.02, 0.05)  # source sizes [R_E] that are generated besides those of the data
 

@@ -24,17 +24,18 @@ Expect (seeds 0-4, one thread of an Intel Xeon): KL 0.0159 +- 0.0112 nats after 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from common import ebm, swiss_roll, training
+import torch
+import torch.nn.functional as F
+from torch.optim.swa_utils import AveragedModel
+
+from common import ebm, swiss_roll
 from common.runtime import checkpoints, results, resume, script
+from common.runtime import loop as training
 from common.runtime.errors import InputError
 from common.runtime.options import Training, no_effect, option, parse, resume_key
 from common.runtime.seeding import step_seed
 from common.swiss_roll import data as roll_data
 from common.swiss_roll import evaluation, figures, negatives
-
-import torch
-import torch.nn.functional as F
-from torch.optim.swa_utils import AveragedModel
 
 # updates, points an update, learning rate, chain steps an update and their sizes (the first and
 # the last of a chain), memory of the weights' average, first and last l2

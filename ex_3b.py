@@ -16,6 +16,8 @@ Expect for cd, seeds 0-4, sliced W2 2.71 +- 0.28, 2.99 +- 0.13, 3.00 +- 0.07 for
 import itertools
 from dataclasses import dataclass
 
+import torch
+
 from common import swiss_roll
 from common.langevin import langevin
 from common.runtime import files, results, script
@@ -24,8 +26,6 @@ from common.runtime.options import Drawing, option, parse
 from common.runtime.seeding import step_seed
 from common.swiss_roll import evaluation, figures
 from common.swiss_roll.data import load_model
-
-import torch
 
 METHODS = ("cd", "mala", "replica", "pcd", "nce", "short")  # of ex_3a.py
 BLOCK = 1000  # chains that share their random numbers' generator

@@ -7,12 +7,12 @@ import copy
 import itertools
 import math
 
-from common.runtime import checkpoints
-from common.runtime.errors import InputError
-
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from common.runtime import checkpoints
+from common.runtime.errors import InputError
 
 BASE = 8.0  # standard deviation of the Gaussian that f starts from
 LOG_BASE = math.log(2 * math.pi * BASE**2)  # of its normaliser

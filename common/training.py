@@ -1,157 +1,333 @@
-"""The one training loop: schedule, progress bar, history, resume, clean end on a signal.
+"""What every training shares: a loop that a kill does not lose, whole files, errors in one line.
 
-The randomness of step t depends on (seed, t) alone: the generators are seeded anew at each step.
-A resumed run therefore goes on exactly as the uninterrupted one would have.
+`resumable` is the loop's generator; `save`, `load` and `write` are files; `run` is the command
+line; the last part serves GPUs and torchrun.  None of it knows a model.
 """
 
-import functools
+import contextlib
+import dataclasses
+import hashlib
+import json
 import math
-import signal
+import os
 import sys
-import time
-from contextlib import contextmanager
+from pathlib import Path
 
-from common.runtime import checkpoints, distributed, resume, script, seeding
-from common.runtime.errors import InputError
-
+import numpy as np
 import torch
-from tqdm import tqdm
+import torch.distributed as dist
+
+ROOT = Path(__file__).resolve().parents[1]  # checkpoints/ and figures/, the shipped files, are here
+SHIPPED = ROOT / "checkpoints"
 
 
-def warmup_cosine(step: int, steps: int, warmup: float = 0.05) -> float:
-    """Return the factor on the learning rate at `step`: linear warm-up, then half a cosine to 0."""
-    rise = max(1.0, warmup * steps)
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
+class InputError(ValueError):
+    """Something that the user gave cannot be used: what, where, and what to do, in one line."""
 
 
-def batch_indices(n: int, size: int, step: int, seed: int) -> torch.Tensor:
-    """Return the (size,) indices of batch `step`: each epoch is one permutation of range(n).
+# --- the command line ---------------------------------------------------------------------------
 
-    The last n mod size examples of an epoch's permutation are left out of that epoch.
+
+def run(main, settings_class) -> None:
+    """Call main(settings) with the settings of the command line.
+
+    InputError, Ctrl-C and a closed pipe take one line and the exit status 2, 130 and 141.
     """
-    size = min(size, n)
-    epoch, position = divmod(step, n // size)
-    return _permutation(n, seed, epoch)[position * size : (position + 1) * size]
+    import tyro  # a quarter of a second that drawing from Python does not need
 
-
-@functools.lru_cache(maxsize=2)
-def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seeding.step_seed(seed, -1 - epoch))
-    return torch.randperm(n, generator=generator)
-
-
-def clip_to_running_norm(optimizer, factor: float = 2.0, memory: float = 0.98) -> None:
-    """Let each step of `optimizer` scale gradients longer than `factor` times their running norm.
-
-    The running norm lives in the optimiser's first group, so that --resume finds it again.
-    """
-
-    def clip(optimizer, *_):
-        group = optimizer.param_groups[0]
-        used = [p for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
-        limit = factor * group["norm"] if "norm" in group else math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(used, limit, foreach=True))
-        kept = min(norm, limit)
-        group["norm"] = memory * group.get("norm", kept) + (1 - memory) * kept
-
-    optimizer.register_step_pre_hook(clip)
-
-
-def train(
-    model, loss_terms, optimizer, *, steps, seed, rate=warmup_cosine, state=None,
-    ddp=False, find_unused=False, advice="start anew with a lower --learning-rate",
-) -> dict:  # fmt: skip
-    """Minimise loss_terms(step)["loss"] for `steps` steps; return the history.
-
-    model: the module trained.  loss_terms: step -> dict of scalar tensors, "loss" among them.
-    optimizer: its groups' learning rates are multiplied by rate(step, steps).
-    state: a `resume.State` that is saved now and then, or None.
-    ddp: whether torchrun's processes train together; loss_terms then takes its
-    `distributed.shard` of what is drawn for the whole batch.  find_unused: whether some parameters
-    have no gradient in some steps.
-    advice: what to do when a term is not finite.
-    Returns {"step": [...], term: [...], "seconds": float, "hardware": str}, each entry of a list a
-    mean over 1 % of the steps.
-    Raises InputError when a term is not finite; ends as the signal asks after Ctrl-C or SIGTERM.
-    """
-    state = state or resume.State(None, {})
-    state.begin(model, optimizer)
-    base = [group["lr"] for group in optimizer.param_groups]
-    started = time.monotonic() - state.seconds
-    if not 0 <= state.step <= steps:
-        raise checkpoints.damaged(state.path, f"step {state.step} of {steps}", resume.AGAIN)
-    if ddp:
-        loss_terms = distributed.wrap_ddp(model, loss_terms, find_unused)
-    bar = tqdm(total=steps, initial=state.step, unit="step", dynamic_ncols=True, mininterval=0.5)
-    with bar, script.signals_between_steps() as signals, _saved_on_loss(state, base):
-        for step in range(state.step, steps):
-            seeding.seed(seeding.step_seed(seed, step))
-            for group, lr in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = lr * rate(step, steps)
-            terms = loss_terms(step)
-            optimizer.zero_grad(set_to_none=True)
-            terms["loss"].backward()
-            values, stop = _numbers(terms, signals, ddp)
-            _check_finite(values, step, state, advice)
-            optimizer.step()
-            state.step, state.seconds = step + 1, time.monotonic() - started
-            _record(state, values, max(1, steps // 100), bar)
-            if stop or state.due() or step + 1 == steps:
-                named = model.named_parameters()  # a good state is not overwritten
-                wrong = {f"weights {n}": math.nan for n, p in named if not p.isfinite().all()}
-                _check_finite(wrong, step, state, advice)
-                state.save(base)
-            if stop:
-                hint = "; --resume goes on from here" if state.path else ""
-                tqdm.write(f"stopped at step {state.step} of {steps}{hint}", file=sys.stderr)
-                script.stop(signals[0] if signals else signal.SIGTERM)  # another process was told
-    return {**state.history, "seconds": state.seconds, "hardware": state.hardware}
-
-
-@contextmanager
-def _saved_on_loss(state, base):
-    """Save the state as of the last whole step when another of torchrun's processes is gone."""
     try:
-        yield
-    except RuntimeError:
-        if distributed.world_size() > 1:
-            state.save(base)
-        raise
+        join_processes()
+        about = sys.modules["__main__"].__doc__
+        options = (tyro.conf.FlagCreatePairsOff,)
+        main(tyro.cli(settings_class, description=about, config=options))
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; if it was training, the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # python ex_1c.py 1 | head -0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
-def _numbers(terms, signals, ddp):
-    """Return ({name: number}, whether to stop); with `ddp` means over the processes."""
-    if not ddp or distributed.world_size() == 1:
-        numbers = {key: term.item() for key, term in terms.items()}
-        return numbers, signals  # the list itself: a signal may still arrive
-    wanted = torch.zeros_like(terms["loss"]) + bool(signals)
-    *means, stop = distributed.all_reduce(torch.stack([*terms.values(), wanted]).float()).tolist()
-    return dict(zip(terms, means, strict=True)), stop > 0
+def check(settings, **ranges) -> None:
+    """Raise InputError unless each setting lies in its range: check(s, epochs=(1, 1000))."""
+    for name, (least, most) in ranges.items():
+        value = getattr(settings, name)
+        if value is not None and not least <= value <= most:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{flag} {value}: give a number from {least:g} to {most:g}")
 
 
-def _check_finite(values, step, state, advice):
-    """Raise InputError, with the terms and the last good state, if a value is not finite."""
-    if all(map(math.isfinite, values.values())):
+# --- a loop that can be stopped -----------------------------------------------------------------
+
+
+def key_of(settings, data, *code) -> dict:
+    """Return what two runs have in common when one may go on where the other stopped.
+
+    settings: a dataclass; folders and the device do not count.  data: tensors.  code: modules, or
+    paths of source files, with the model and the loss.
+    """
+    chosen = {k: v for k, v in dataclasses.asdict(settings).items() if k not in PLACES}
+    key = {f"--{name.replace('_', '-')}": repr(value) for name, value in chosen.items()}
+    key["the data"] = _digest(tensor.cpu().numpy().tobytes() for tensor in data)
+    paths = [Path(getattr(part, "__file__", part)) for part in code]
+    key |= {f"the code of {path.name}": _digest([path.read_bytes()]) for path in paths}
+    return key
+
+
+PLACES = ("data_dir", "out_dir", "device", "restart")
+
+
+def _digest(parts) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def resumable(path, rounds: int, key: dict, history: list, **parts):
+    """Yield 0 ... rounds - 1, from where the file `path` left off; the same bits as without a stop.
+
+    After each round the states of `parts` (models, optimisers), the history and the random states
+    go into `path`; `save` removes the file once the result is safe.  path None keeps nothing.
+    Raises InputError if `path` was written by a run with another `key`: see `key_of`.
+    """
+    first = 0
+    if path and path.exists():
+        saved = _load(path)
+        other = [name for name in key if saved["key"].get(name) != key[name]]
+        if other:
+            change = ", ".join(other)
+            raise InputError(f"{path}: unfinished training, but {change} changed; add --restart")
+        for name, part in parts.items():
+            part.load_state_dict(saved["parts"][name])
+        history[:] = saved["history"]
+        first = saved["done"]
+        _set_random_state(saved["random"], first)
+        say(f"going on after {first} of {rounds} rounds, from {path}")
+    for done in range(first, rounds):
+        yield done
+        if path and is_main():
+            states = {name: part.state_dict() for name, part in parts.items()}
+            content = {"key": key, "parts": states, "history": history, "done": done + 1}
+            save(path, content | {"random": _random_state()})
+
+
+def _random_state() -> list:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return [torch.get_rng_state(), *cuda]
+
+
+def _set_random_state(states: list, done: int) -> None:
+    torch.set_rng_state(states[0])
+    if torch.cuda.is_available() and len(states) == 1 + torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states[1:])
+    if not is_main():  # each of torchrun's processes draws its own numbers
+        torch.manual_seed(torch.initial_seed() + 1000 * dist.get_rank() + done)
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def whole(path, write) -> Path:
+    """Call write(temporary), then move that file to `path`: a kill leaves the old or the new one.
+
+    Raises InputError when it cannot be written, for example because the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.stem[:60]}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"cannot write {path}: {reason}; choose another place") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def save(path, content: dict, unfinished=None) -> None:
+    """Write a dictionary of tensors, numbers and strings; then remove the file `unfinished`."""
+    whole(path, lambda temporary: torch.save(content, temporary))
+    if unfinished is not None:
+        unfinished.unlink(missing_ok=True)
+
+
+def checkpoint(model, kind: str, **about) -> dict:
+    """Return what `save` writes of a model: its weights as float16, and its output for one input.
+
+    The model is rounded in place, so that what is measured is what is saved.  model.probe() gives
+    the output.  kind: "ex_1b", for example.  about: what else `load` returns.
+    Raises InputError if a weight is not finite.
+    """
+    model.half().float()
+    weights = model.state_dict()
+    for name, value in weights.items():
+        if value.is_floating_point():
+            if not value.isfinite().all():
+                raise InputError(f"the training diverged ({name}): lower its learning rate")
+            weights[name] = value.half()
+    return {"kind": kind, "weights": weights, "probe": model.eval().probe().cpu()} | about
+
+
+def _load(path) -> dict:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except Exception as error:  # damaged bytes reach every part of the unpickler
+        raise InputError(f"{path}: damaged, or no checkpoint; delete it") from error
+
+
+def load(path, kind: str, build, device="cpu"):
+    """Return (model, content): build(content) with the weights of the checkpoint `path`.
+
+    Raises InputError if the file is missing, damaged, of another kind, or if the model of today's
+    code gives another output for the input that the checkpoint was saved with.
+    """
+    content = _load(path)
+    found = content.get("kind") if isinstance(content, dict) else None
+    if found != kind:
+        raise InputError(f"{path}: not a checkpoint of {kind}; train one: python {kind[:5]}.py")
+    try:
+        model = build(content).eval()
+        model.load_state_dict(content["weights"])
+        same = torch.allclose(model.probe(), content["probe"], rtol=1e-3, atol=1e-3)
+    except (KeyError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: does not fit the network of this code ({reason})") from error
+    if not same:
+        raise InputError(
+            f"{path}: today's network gives another output than the one that was trained: "
+            "was an activation or a layer changed? Train it anew"
+        )
+    return model.to(pick_device(device)), content
+
+
+def find_model(name: str, model="", out_dir=None) -> Path:
+    """Return the checkpoint to read: `model`, else NAME.pt in `out_dir`, else the shipped one."""
+    if model:
+        return Path(model)
+    if out_dir and (Path(out_dir) / f"{name}.pt").exists():
+        return Path(out_dir) / f"{name}.pt"
+    return SHIPPED / f"{name}.pt"
+
+
+def write(folder, name: str, numbers: dict, **figures) -> dict:
+    """Write NAME.json and, for each figure, NAME_FIGURE.png and .svg; return the numbers.
+
+    The JSON holds six significant digits, and null for what is not finite.
+    """
+    for label, figure in figures.items():
+        for suffix in ("png", "svg"):
+            save_figure(Path(folder) / f"{name}_{label}.{suffix}", figure)
+    text = json.dumps(_rounded(numbers), indent=1, allow_nan=False) + "\n"
+    print(whole(Path(folder) / f"{name}.json", lambda t: t.write_text(text, encoding="utf-8")))
+    return numbers
+
+
+def save_figure(path, figure) -> None:
+    """Write a matplotlib figure as .png, .svg or .pdf; equal figures give equal bytes."""
+    kind = Path(path).suffix[1:].lower()
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(f"cannot write {path}: the name must end in .png, .svg or .pdf")
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    whole(path, lambda t: figure.savefig(t, format=kind, dpi="figure", metadata=undated))
+
+
+def _rounded(value):
+    if isinstance(value, dict):
+        return {str(name): _rounded(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(part) for part in value]
+    if isinstance(value, torch.Tensor | np.ndarray | np.generic):
+        return _rounded(value.tolist())
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def say(text: str) -> None:
+    """Print a line on standard error, from one process only."""
+    if is_main():
+        print(text, file=sys.stderr, flush=True)
+
+
+# --- devices and torchrun -----------------------------------------------------------------------
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is a CUDA GPU if there is one, else the CPU.
+
+    Raises InputError for a device that is not here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and processes() > 1:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise InputError(f"--device {name}: not usable here ({reason}); try cpu") from None
+    return device
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Tell whether the hardware multiplies bfloat16 matrices (AVX-512 BF16, AMX, a recent GPU)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def join_processes() -> None:
+    """Meet torchrun's other processes, if it started this one.
+
+    torchrun --standalone --nproc-per-node=2 ex_1b.py: each process trains on its own share of the
+    examples, `average_gradients` makes them one training, and the first of them writes.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if not is_main():
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def processes() -> int:
+    """Return how many processes train together: 1 without torchrun."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Tell whether this is the process that writes files."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def my_share(*tensors):
+    """Return the rows of each tensor that this process trains on: all of them without torchrun."""
+    if processes() == 1:
+        return tensors
+    each = len(tensors[0]) // processes()
+    return tuple(tensor[dist.get_rank() * each :][:each] for tensor in tensors)
+
+
+def average_gradients(model) -> None:
+    """Average the gradients of torchrun's processes, in place; without torchrun do nothing."""
+    if processes() == 1:
         return
-    terms = ", ".join(f"{key} = {value:.6g}" for key, value in list(values.items())[:8])
-    kept = "no state was saved before it"
-    if state.saved_step is not None:
-        kept = f"the last good state, of step {state.saved_step}, is {state.path}"
-    raise InputError(f"step {step}: {terms}: not finite; {kept}; {advice}")
-
-
-def _record(state, values, every, bar):
-    """Add `values` to the running mean; each `every` steps move the mean into the history."""
-    sums, bar.n = state.sums, state.step
-    for key, value in (values | {"count": 1}).items():
-        sums[key] = sums.get(key, 0) + value
-    if state.step % every == 0:
-        count = sums.pop("count")
-        means = {key: value / count for key, value in sums.items()}
-        for key, value in {"step": state.step, **means}.items():
-            state.history.setdefault(key, []).append(value)
-        bar.set_postfix({key: f"{value:.3f}" for key, value in means.items()}, refresh=False)
-        sums.clear()
-    bar.update(0)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    parts = (flat / processes()).split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))

@@ -10,13 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.digits import data as digit_data
-from common.runtime import script
-
 import forked
 import numpy as np
 import pytest
 import torch
+
+from common.digits import data as digit_data
+from common.runtime import script
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")

@@ -4,14 +4,14 @@ import json
 import os
 from dataclasses import dataclass
 
+import pytest
+import torch
+
 from common import distances
 from common.runtime import checkpoints, files, results
 from common.runtime.device import pick_device
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, parse
-
-import pytest
-import torch
 
 
 def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):

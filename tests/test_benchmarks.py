@@ -3,15 +3,15 @@
 import importlib.util
 import json
 
-from benchmarks import chains, epoch, magnification, scaling, timing
-from benchmarks.__main__ import NAMES
-from common import ebm
-from common.digits import data as digit_data
-
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_script
+
+from benchmarks import chains, epoch, magnification, scaling, timing
+from benchmarks.__main__ import NAMES
+from common import ebm
+from common.digits import data as digit_data
 
 NEEDS = {"chains": "torchebm", "energies": "torchebm"}
 

@@ -2,12 +2,12 @@
 
 import math
 
-from common import priors
-from common.light_curves import model as curve_model
-from common.runtime.errors import InputError
-
 import pytest
 import torch
+
+from common.light_curves import model as curve_model
+from common.runtime import priors
+from common.runtime.errors import InputError
 
 SHAPE = {"prior": "coupling", "components": 3, "couplings": 3, "units": 64}
 

@@ -3,6 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pypdf
+import pytest
+import torch
+from conftest import ROOT, run_script
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.neighbors import KNeighborsRegressor
+from threadpoolctl import threadpool_limits
+
 import ex_2b
 import ex_2c
 import ex_2d
@@ -12,15 +21,6 @@ from common.light_curves import evaluation as curve_evaluation
 from common.light_curves import microlensing, reference, simulation
 from common.runtime.errors import InputError
 from report import build
-
-import numpy as np
-import pypdf
-import pytest
-import torch
-from conftest import ROOT, run_script
-from sklearn.model_selection import KFold, cross_val_score
-from sklearn.neighbors import KNeighborsRegressor
-from threadpoolctl import threadpool_limits
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,15 @@
 
 import math
 
+import pytest
+import torch
+from torch import distributions as law
+
 from common import cvae, priors
 from common.digits import evaluation
 from common.digits import model as digit_model
 from common.runtime.device import fast_bfloat16
 from common.runtime.errors import InputError
-
-import pytest
-import torch
-from torch import distributions as law
 
 SMALL = dict(width=32, channels=8, latent=6, components=4)
 KINDS = [(n, p) for n in ("patch", "dense") for p in ("mixture", "gaussian", "standard")]

@@ -3,13 +3,13 @@
 import gzip
 import shutil
 
-import data_loader
-from common.light_curves import data as curve_data
-from common.runtime.errors import InputError
-
 import numpy as np
 import pytest
 from conftest import HEADER, random_curves
+
+import data_loader
+from common.light_curves import data as curve_data
+from common.runtime.errors import InputError
 
 
 def test_every_digit_comes_back_and_line_ends_columns_and_white_space_are_free(folder):

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 
-import ex_1b
-from common.runtime import distributed
-from common.runtime.errors import InputError
-
 import pytest
 import torch
 from conftest import ROOT, run_script
+
+import ex_1b
+from common.runtime import distributed
+from common.runtime.errors import InputError
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 LONG = ["--smoke", "--epochs", "12", "--threads", "1", "--nll-digits", "10"]  # 180 steps

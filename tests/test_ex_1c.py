@@ -2,13 +2,13 @@
 
 import shutil
 
-import ex_1c
-from common.digits import classifier, figures
-
 import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
+
+import ex_1c
+from common.digits import classifier, figures
 
 
 def test_labels_of_any_kind_give_images_and_the_seed_repeats_them():

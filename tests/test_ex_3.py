@@ -5,6 +5,10 @@ import os
 import signal
 from dataclasses import replace
 
+import pytest
+import torch
+from conftest import ROOT, numbers
+
 import ex_3a
 import ex_3b
 from common import ebm, swiss_roll
@@ -12,10 +16,6 @@ from common.runtime.errors import InputError
 from common.swiss_roll import data as roll_data
 from common.swiss_roll import evaluation as roll_evaluation
 from common.swiss_roll import negatives
-
-import pytest
-import torch
-from conftest import ROOT, numbers
 
 NAMES = ["cd", "mala", "replica", "nce", "pcd", "short_0.1", "short_0.01", "short_0.001"]
 MOST = {"cd": 0.03, "mala": 0.03, "replica": 0.006}  # nats; of seed 0, whose luck is not chosen

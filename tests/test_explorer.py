@@ -6,6 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
 from common import distances
 from common.digits import model as digit_model
 from common.light_curves import model as curve_model
@@ -14,11 +19,6 @@ from common.runtime import checkpoints
 from common.swiss_roll import density
 from common.swiss_roll.data import load_model
 from explorer import build
-
-import numpy as np
-import pytest
-import torch
-from conftest import ROOT
 
 CLOSE = dict(rtol=1e-6, atol=1e-3)
 START = "const given = JSON.parse(require('fs').readFileSync(0)), page = require('./explorer.js');"

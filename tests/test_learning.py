@@ -6,21 +6,22 @@ sign of the energy's loss, a KL term averaged over the wrong axis) misses it.
 
 import functools
 
+import numpy as np
+import pytest
+import torch
+
 import ex_1b
 import ex_2b
 import ex_3a
 import ex_3b
-from common import cvae, swiss_roll
+from common import swiss_roll
 from common.digits import data as digit_data
 from common.digits import evaluation as digit_evaluation
 from common.light_curves import evaluation as curve_evaluation
 from common.light_curves import simulation
+from common.runtime import cvae
 from common.runtime.errors import InputError
 from common.swiss_roll import evaluation as roll_evaluation
-
-import numpy as np
-import pytest
-import torch
 
 CPU, RIGHT = torch.device("cpu"), cvae.elbo_terms
 # -ELBO of held-out data; "blunt": with a decoder that stays coarse, where the KL term counts

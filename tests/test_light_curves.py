@@ -1,13 +1,13 @@
 """The simulated data set: in the assignment's format, whole, split as it says, told from others."""
 
+import numpy as np
+import pytest
+
 import data_loader
 import ex_2c
 from common.light_curves import data as curve_data
 from common.light_curves import simulation
 from common.runtime.errors import InputError
-
-import numpy as np
-import pytest
 
 SMALL = simulation.Settings(width=6.0, pixels=200, curves=12, rays=3.0)
 

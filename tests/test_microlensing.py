@@ -2,14 +2,14 @@
 
 import re
 
-from benchmarks import simulator
-from common.light_curves import microlensing, ray_shooting
-from common.runtime.errors import InputError
-
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+
+from benchmarks import simulator
+from common.light_curves import microlensing, ray_shooting
+from common.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")

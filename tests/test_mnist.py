@@ -5,15 +5,15 @@ import json
 import shutil
 from pathlib import Path
 
-import ex_1b
-from common.digits import classifier
-from common.digits import data as digit_data
-from common.runtime.errors import InputError
-
 import numpy as np
 import pytest
 import torch
 from conftest import write_idx
+
+import ex_1b
+from common.digits import classifier
+from common.digits import data as digit_data
+from common.runtime.errors import InputError
 
 
 def test_bundled_digits_are_real_28x28_and_held_out(bundled):

@@ -4,11 +4,11 @@ import json
 import re
 import statistics
 
-from benchmarks import timing
-
 import pypdf
 import pytest
 from conftest import ROOT, numbers, run_script
+
+from benchmarks import timing
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FOUND = re.findall(r"^(?:\$ )?(python [^#\n]+)|`(python (?:-m )?[^`]+)`", README, re.MULTILINE)

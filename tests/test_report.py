@@ -7,15 +7,15 @@ import re
 import shutil
 import warnings
 
+import pypdf
+import pytest
+from conftest import ROOT, numbers, run_script
+
 import ex_3a
 from common.runtime import files
 from common.runtime.errors import InputError
 from common.swiss_roll import evaluation
 from report import build
-
-import pypdf
-import pytest
-from conftest import ROOT, numbers, run_script
 
 LABELS = ("1(a)", "1(b)", "1(c)", "2(a)", "2(b)", "2(c)", "2(d)", "3(a)", "3(b)")
 

@@ -6,15 +6,15 @@ import statistics
 import subprocess
 import sys
 
+import pytest
+from conftest import ROOT, run_script
+
 import ex_1b
 import ex_2b
 from common.digits import classifier
 from common.digits import evaluation as digit_evaluation
 from common.digits import model as digit_model
 from common.runtime import files
-
-import pytest
-from conftest import ROOT, run_script
 
 # script: (arguments, files that must be there afterwards)
 SMOKE = {

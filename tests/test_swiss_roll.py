@@ -2,14 +2,14 @@
 
 import math
 
+import numpy as np
+import pytest
+import torch
+
 from common import ebm, langevin, swiss_roll
 from common.runtime.errors import InputError
 from common.swiss_roll import data as roll_data
 from common.swiss_roll import evaluation as roll_evaluation
-
-import numpy as np
-import pytest
-import torch
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.5])

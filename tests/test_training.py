@@ -4,12 +4,12 @@ import concurrent.futures
 import os
 import signal
 
-from common import training
-from common.runtime import resume, seeding
-from common.runtime.errors import InputError
-
 import pytest
 import torch
+
+from common.runtime import loop as training
+from common.runtime import resume, seeding
+from common.runtime.errors import InputError
 
 
 def fit(path, steps, *, seed=0, at=None, act=lambda loss: loss, **keywords):

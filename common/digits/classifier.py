@@ -6,15 +6,15 @@ python -m common.digits.classifier    trains it on real MNIST -> checkpoints/jud
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+import torch.nn.functional as F
+from torch import nn
+
 from common import training
 from common.digits import data as digit_data
 from common.runtime import checkpoints, files, script
 from common.runtime.device import autocast
 from common.runtime.options import Common, option, parse
-
-import torch
-import torch.nn.functional as F
-from torch import nn
 
 FEATURES = 128
 MADE_BY = "python -m common.digits.classifier"

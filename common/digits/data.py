@@ -8,11 +8,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.runtime import files
-from common.runtime.errors import InputError
-
 import torch
 import torch.nn.functional as F
+
+from common.runtime import files
+from common.runtime.errors import InputError
 
 MNIST = "MNIST"
 BUNDLED = "scikit-learn digits, 8x8 resampled to 28x28 (not MNIST)"

@@ -2,14 +2,14 @@
 
 import math
 
+import torch
+from tqdm import tqdm
+
 from common import cvae, distances
 from common.digits import data as digit_data
 from common.digits import model as digit_model
 from common.digits.classifier import accuracy, predict, train_classifier
 from common.runtime.seeding import step_seed
-
-import torch
-from tqdm import tqdm
 
 NLL_SAMPLES = 300  # of the refined q, for each digit
 

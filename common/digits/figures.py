@@ -1,8 +1,8 @@
 """Figures of digits: arrays in, matplotlib figures out."""
 
-from common.plots import DPI, PRINT, new_figure, print_size
-
 import numpy as np
+
+from common.plots import DPI, PRINT, new_figure, print_size
 
 INK = 0.35  # grey above which a pixel belongs to the stroke
 

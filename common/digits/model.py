@@ -4,14 +4,14 @@ import operator
 import re
 from collections.abc import Sequence
 
+import numpy as np
+import torch
+import torch.nn.functional as F
+
 from common import cvae, networks, priors
 from common.runtime import checkpoints, files
 from common.runtime.device import pick_device
 from common.runtime.errors import InputError
-
-import numpy as np
-import torch
-import torch.nn.functional as F
 
 CLASSES, PIXELS = 10, 784
 NAME, MADE_BY = "checkpoints/ex_1b.pt", "python ex_1b.py"

@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from common.light_curves.model import to_code
 from common.runtime import files
 from common.runtime.errors import InputError
-
-import numpy as np
-import torch
 
 MAP, VALIDATION_FIELD, TEST_FIELD = "12345", "12347", "12348"  # three star fields
 TRAIN, VALIDATION = (1, 5, 9, 13, 17, 21, 25), (7, 15, 23)

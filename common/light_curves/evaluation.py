@@ -5,13 +5,14 @@ Curves are (n, 300) relative magnifications; sets are {p: (n, 300)}.
 
 from functools import partial
 
-from common import cvae, distances
-from common.light_curves import model as curve_model
-from common.light_curves.data import to_log
-from common.runtime.seeding import step_seed
-
 import numpy as np
 import torch
+
+from common import distances
+from common.light_curves import model as curve_model
+from common.light_curves.data import to_log
+from common.runtime import cvae
+from common.runtime.seeding import step_seed
 
 LAGS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # samples
 NOISE = 0.005  # magnitudes of photometric noise, added to both sides before the judge looks

@@ -1,8 +1,8 @@
 """Figures of light curves: arrays in, matplotlib figures out."""
 
-from common.plots import PRINT, STYLES, letter, new_figure, print_size
-
 import numpy as np
+
+from common.plots import PRINT, STYLES, letter, new_figure, print_size
 
 COLOURS = ("#440154", "#25848e", "#7ad151")  # viridis, that differ in grey, too
 

@@ -18,12 +18,12 @@ exact.  (Kayser, Refsdal & Stabell 1986; Wambsganss 1999; Ewald 1921 for the spl
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from common.light_curves.profiles import profile_transform
 from common.runtime import files
 from common.runtime.errors import InputError
-
-import numpy as np
-import torch
 
 MASS_FUNCTIONS = {  # pieces of a power law: (from, to, exponent), in any unit of mass
     "salpeter": [(0.1, 10.0, -2.35)],  # Salpeter 1955

@@ -12,13 +12,13 @@ the network asked for is saved.
 
 import math
 
-from common import cvae, networks, priors
-from common.runtime import checkpoints, files
-from common.runtime.device import pick_device
-from common.runtime.errors import InputError
-
 import numpy as np
 import torch
+
+from common import networks
+from common.runtime import checkpoints, cvae, files, priors
+from common.runtime.device import pick_device
+from common.runtime.errors import InputError
 
 NAME, MADE_BY = "checkpoints/ex_2b.pt", "python ex_2b.py"
 SAMPLES, LATENT, HIDDEN, REPEATS = 300, 32, 128, 32

@@ -1,9 +1,9 @@
 """Radial profiles of sources, as the Fourier transforms that a map is multiplied by."""
 
-from common.runtime.errors import InputError
-
 import numpy as np
 import torch
+
+from common.runtime.errors import InputError
 
 PROFILES = ("gaussian", "uniform", "shakura-sunyaev")
 

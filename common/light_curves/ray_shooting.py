@@ -10,12 +10,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.runtime.device import numba_threads
-
 import numba
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
+
+from common.runtime.device import numba_threads
 
 TAPS = 12  # points of the Lagrange interpolation of the far field
 CELLS = 3.2  # grid cells in one Ewald width: with 12 taps an error near 1e-7

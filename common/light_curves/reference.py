@@ -7,14 +7,14 @@ import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from common.light_curves import microlensing, ray_shooting, simulation
-from common.runtime import files
-from common.runtime.device import numba_threads
-
 import numba
 import numpy as np
 import torch
 from tqdm import tqdm
+
+from common.light_curves import microlensing, ray_shooting, simulation
+from common.runtime import files
+from common.runtime.device import numba_threads
 
 USED = ("kappa", "gamma", "smooth_fraction", "length", "width", "pixels", "rays", "profile", "seed")
 SMALL = 3  # pixels of the map: smaller Gaussian sources are shot at directly

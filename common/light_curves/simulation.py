@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from tqdm import tqdm
+
 from common.light_curves import microlensing
 from common.light_curves.data import MAP, TEST, TEST_FIELD, VALIDATION, VALIDATION_FIELD
 from common.light_curves.profiles import PROFILES
 from common.runtime import files, results
 from common.runtime.errors import InputError
 from common.runtime.options import Common, option, resume_key
-
-import numpy as np
-from tqdm import tqdm
 
 SIMULATED = "simulated, kappa = "  # how `source_of` begins for this simulator's data
 STAMP = ", SHA-256 "  # what follows tells own data from others

@@ -8,10 +8,10 @@ import contextlib
 import zipfile
 from pathlib import Path
 
+import torch
+
 from common.runtime import files
 from common.runtime.errors import InputError
-
-import torch
 
 
 def save(path: Path, content: dict) -> Path:

@@ -3,10 +3,10 @@
 import os
 from contextlib import contextmanager
 
+import torch
+
 from common.runtime import distributed
 from common.runtime.errors import InputError
-
-import torch
 
 
 @contextmanager

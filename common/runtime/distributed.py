@@ -11,11 +11,11 @@ import os
 import sys
 from datetime import timedelta
 
-from common.runtime.errors import InputError
-
 import torch
 import torch.distributed as dist
 from torch import nn
+
+from common.runtime.errors import InputError
 
 
 def init() -> None:

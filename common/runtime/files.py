@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.runtime.errors import InputError
-
 import filelock
 import numpy as np
+
+from common.runtime.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]  # of the project, where the shipped files are
 

@@ -9,14 +9,14 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-from common.runtime import distributed, files
-from common.runtime.device import pick_device
-from common.runtime.errors import InputError
-
 import numpy as np
 import torch
 import torch.distributed as dist
 from joblib import cpu_count
+
+from common.runtime import distributed, files
+from common.runtime.device import pick_device
+from common.runtime.errors import InputError
 
 
 def start(settings) -> torch.device:

@@ -2,11 +2,11 @@
 
 from contextlib import contextmanager
 
-from common.runtime.device import pick_device
-from common.runtime.errors import InputError
-
 import numpy as np
 import torch
+
+from common.runtime.device import pick_device
+from common.runtime.errors import InputError
 
 
 def step_seed(seed: int, step: int) -> int:

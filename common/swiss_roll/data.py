@@ -4,13 +4,13 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from common import ebm
 from common.runtime import checkpoints, files
 from common.runtime.errors import InputError
 from common.swiss_roll import density
-
-import numpy as np
-import torch
 
 FILE = "swiss_roll_2d.csv"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # no 1_000, no inf

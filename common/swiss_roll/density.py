@@ -10,10 +10,10 @@ panels six noises long, so that its ends are as exact as its middle.
 import functools
 import math
 
-from common.runtime.errors import InputError
-
 import numpy as np
 import torch
+
+from common.runtime.errors import InputError
 
 FIRST, LAST = 1.5 * math.pi, 4.5 * math.pi  # of t
 NOISE = 0.2

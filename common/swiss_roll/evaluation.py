@@ -3,13 +3,13 @@
 import itertools
 import math
 
+import numpy as np
+import torch
+
 from common import distances, ebm, swiss_roll
 from common.runtime.errors import InputError
 from common.swiss_roll.density import unevenness
 from common.swiss_roll.figures import REACH
-
-import numpy as np
-import torch
 
 DIVERGED = 100.0  # a chain beyond it, or not finite, counts as diverged
 CELLS = 180  # of a picture of a density, along each side

@@ -1,8 +1,8 @@
 """Figures of the Swiss roll: arrays in, matplotlib figures out; samples black, truth grey."""
 
-from common.plots import PRINT, new_figure, print_size
-
 import numpy as np
+
+from common.plots import PRINT, new_figure, print_size
 
 REACH = 18.0  # the panels show |x_i| < REACH
 TICKS = {"xticks": (-10, 0, 10), "yticks": (-10, 0, 10)}

@@ -7,11 +7,11 @@ being done.  Persistent chains are buffers, so that a resumed training keeps the
 
 import math
 
-from common import ebm, langevin
-from common.runtime.errors import InputError
-
 import torch
 from torch import nn
+
+from common import ebm, langevin
+from common.runtime.errors import InputError
 
 RESTART, OLD = 1040, 960  # short-run: steps of a chain's life; age from which it counts
 START, GONE = 3.0, 50.0  # standard deviation of the short-run chains' start; out of sight

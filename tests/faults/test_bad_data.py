@@ -6,16 +6,16 @@ import struct
 import types
 from pathlib import Path
 
+import numpy as np
+import pytest
+import torch
+
 import data_loader
 from common import swiss_roll
 from common.digits import data as digit_data
 from common.light_curves import simulation
 from common.runtime.errors import InputError
 from common.swiss_roll import data as roll_data
-
-import numpy as np
-import pytest
-import torch
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

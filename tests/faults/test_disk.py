@@ -7,16 +7,16 @@ import subprocess
 import sys
 import threading
 
-from common.light_curves.data import save_curves
-from common.runtime import checkpoints, files, results, resume
-from common.runtime.errors import InputError
-
 import matplotlib.figure
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_script
 from faults.test_kill import check_whole
+
+from common.light_curves.data import save_curves
+from common.runtime import checkpoints, files, results, resume
+from common.runtime.errors import InputError
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions of POSIX")
 

@@ -9,18 +9,18 @@ import resource
 import sys
 import zipfile
 
-import data_loader
-from common import ebm, swiss_roll
-from common.digits import data as digit_data
-from common.runtime import checkpoints
-from common.swiss_roll import data as roll_data
-
 import pytest
 import torch
 from conftest import random_curves
 from faults.test_hostile_files import entries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+import data_loader
+from common import ebm, swiss_roll
+from common.digits import data as digit_data
+from common.runtime import checkpoints
+from common.swiss_roll import data as roll_data
 
 fuzz = settings(
     max_examples=60, deadline=None, database=None, derandomize=True,

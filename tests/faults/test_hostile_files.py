@@ -2,16 +2,16 @@
 
 import zipfile
 
+import pytest
+import torch
+from conftest import ROOT
+
 from common import ebm
 from common.digits import classifier
 from common.digits import model as digit_model
 from common.light_curves import model as curve_model
 from common.runtime.errors import InputError
 from common.swiss_roll import data as roll_data
-
-import pytest
-import torch
-from conftest import ROOT
 
 LOADERS = {  # name of the checkpoint: what reads it, given its path
     "ex_1b": digit_model.load,

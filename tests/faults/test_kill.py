@@ -15,13 +15,13 @@ import sys
 import time
 from pathlib import Path
 
-from common import distances
-from common.runtime import checkpoints, resume
-
 import pytest
 import torch
 from conftest import ROOT, run_script
 from matplotlib.image import imread
+
+from common import distances
+from common.runtime import checkpoints, resume
 
 SMALL = ["--smoke", "--threads", "1"]
 SMOKE = [*SMALL, "--out-dir", "."]

@@ -3,17 +3,18 @@
 import math
 from functools import partial
 
-import ex_2b
-from common import cvae, ebm, swiss_roll
-from common.digits import model as digit_model
-from common.light_curves import model as curve_model
-from common.runtime.errors import InputError
-
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
 from test_training import fit
+
+import ex_2b
+from common import ebm, swiss_roll
+from common.digits import model as digit_model
+from common.light_curves import model as curve_model
+from common.runtime import cvae
+from common.runtime.errors import InputError
 
 
 def infinite(loss):

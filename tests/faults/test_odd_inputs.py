@@ -8,15 +8,16 @@ import sys
 import time
 import warnings
 
-import ex_1c
-import ex_2c
-from common import langevin, priors
-from common import light_curves as lc
-
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_script
+
+import ex_1c
+import ex_2c
+from common import langevin
+from common import light_curves as lc
+from common.runtime import priors
 
 REFUSED = {  # what the one line says: command lines
     # flags that would do nothing

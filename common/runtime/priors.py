@@ -6,10 +6,10 @@ Each has log_prob(z, y) and sample(y).
 import itertools
 import math
 
-from common.runtime.errors import InputError
-
 import torch
 from torch import nn
+
+from common.runtime.errors import InputError
 
 LOG_2PI = math.log(2 * math.pi)
 

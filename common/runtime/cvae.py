@@ -9,12 +9,12 @@ over pixels and latents.  The priors p(z|y) are in priors.py.
 
 import math
 
-from common.priors import LOG_2PI
-from common.runtime.device import autocast
-
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from common.runtime.device import autocast
+from common.runtime.priors import LOG_2PI
 
 LOGVAR_RANGE = (-10.0, 5.0)  # of q: keeps exp() and its gradient finite
 
