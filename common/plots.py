@@ -17,12 +17,12 @@ def new_figure(width: float, height: float, dpi: int = DPI, layout="constrained"
     return Figure((width, height), dpi=dpi, layout=layout, **more)
 
 
-def print_size(figure):
+def print_size(figure, points: float = FONT):
     """Set all text of a figure, legends included, in the size of print; return the figure."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        text.set_fontsize(FONT)
+        text.set_fontsize(points)
     return figure
 
 

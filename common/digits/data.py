@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from common.runtime import files
-from common.runtime.errors import InputError
+
+from common.training import InputError
 
 MNIST = "MNIST"
 BUNDLED = "scikit-learn digits, 8x8 resampled to 28x28 (not MNIST)"

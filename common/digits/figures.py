@@ -1,125 +1,117 @@
-"""Figures of digits: arrays in, matplotlib figures out."""
+"""Pictures of digits: arrays in, matplotlib figures or grey pictures out.
+
+Figures are as wide as the report's page, with letters of 8 points.
+"""
 
 import numpy as np
 
-from common.plots import DPI, PRINT, new_figure, print_size
+from common.plots import new_figure, print_size
 
+PAGE = 6.3  # inches
+POINTS = 8.0
 INK = 0.35  # grey above which a pixel belongs to the stroke
+DARK, LIGHT = "#1b3a5c", "#d98324"  # told apart in grey, too
 
 
-def learning_curves(history, metrics, title):
-    """Draw -ELBO, its two terms over the steps, and what the bound loses.
+def training(history, numbers, title):
+    """Draw the terms of -ELBO over the epochs, and what the bounds are at the end.
 
-    history: {"step", "reconstruction", "kl"}, lists in nats per digit; metrics: "test" and
-    "test_nll" of `evaluation.measure`.
+    history: rows (-log p(x|z,y), KL, seconds) in nats per digit; numbers: of evaluation.measure.
     """
-    figure = new_figure(13, 3.8)
-    axes = figure.subplots(1, 3)
-    steps = np.asarray(history["step"])
-    total = np.add(history["reconstruction"], history["kl"])
-    axes[0].plot(steps, total, "k-", label="training, as it went")
-    test, nll = metrics["test"], metrics["test_nll"]
-    axes[0].axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="test, at the end")
-    axes[0].set(ylabel="−ELBO [nats per digit]", ylim=(0.96 * total.min(), 1.35 * total.min()))
-    axes[1].plot(steps, history["reconstruction"], "k-", label="reconstruction −log p(x|z,y)")
-    axes[1].plot(steps, history["kl"], "k:", label="KL(q(z|x,y) ‖ p(z|y))")
-    axes[1].set(ylabel="[nats per digit]", ylim=(0, 1.6 * min(history["reconstruction"])))
-    for axis in axes[:2]:
-        axis.set_xlabel("training step")
-        axis.legend(frameon=False)
-    names = ["−ELBO", "−ELBO, q refined\nfor each digit", "bound on\n−log p(x|y)"]
-    bounds = [nll[k] for k in ("negative_elbo_nats", "negative_elbo_refined_nats", "nll_nats")]
-    bars = axes[2].bar(names, bounds, color=["0.3", "0.55", "0.8"], width=0.6)
-    axes[2].bar_label(bars, fmt="%.2f")
-    axes[2].set(ylabel="[nats per test digit]", ylim=(bounds[2] - 4, bounds[0] + 1))
+    reconstruction, kl, _ = np.asarray(history).T
+    epochs = np.arange(1, len(kl) + 1)
+    figure = new_figure(PAGE, 2.3)
+    left, middle, right = figure.subplots(1, 3, width_ratios=[1.3, 1, 1.1])
+
+    total = reconstruction + kl
+    left.plot(epochs, total, color=DARK, label="training, as it went")
+    test = numbers["test"]["negative_elbo"]
+    left.axhline(test, color=LIGHT, ls="--", label="test digits, at the end")
+    left.set(xlabel="epoch", ylabel="nats per digit", title="−ELBO")
+    left.set_ylim(0.97 * min(total.min(), test), 1.3 * total.min())
+    left.legend(frameon=False, loc="upper right")
+
+    middle.plot(epochs, reconstruction, color=DARK, label="−log p(x|z,y)")
+    middle.plot(epochs, kl, color=LIGHT, ls="--", label="KL(q ‖ p)")
+    middle.set(xlabel="epoch", title="its two terms", ylim=(0, 1.9 * reconstruction.min()))
+    middle.legend(frameon=False, loc="upper right")
+
+    nll = numbers["nll"]
+    bounds = [test, test - nll["amortisation"], nll["nll"]]
+    names = ["−ELBO", "q refined\nper digit", "300\nsamples"]
+    bars = right.bar(names, bounds, color=[DARK, "#6f8fae", LIGHT], width=0.65)
+    right.bar_label(bars, fmt="%.1f")
+    right.set(title="bounds on −log p(x|y)", ylim=(bounds[2] - 3, bounds[0] + 1))
     figure.suptitle(title)
-    return figure
+    return print_size(figure, POINTS)
 
 
-def of_training(history: dict, metrics: dict, examples: dict) -> dict:
-    """Return the figures of 1(b), {file name: figure}; see `evaluation.measure`, `examples`."""
-    source = f"training data: {metrics['source']}"
-    pairs = np.stack([examples["test"], examples["reconstructed"]])
-    title = f"test digits and their reconstructions;\n{source}"
-    rows, near = [f"y = {c}" for c in range(10)], metrics["nearest_training_digit"]
-    samples = sheet(examples["sampled"], f"generated: a row for each label y;\n{source}", rows)
+def of_training(pictures: dict, history, numbers, about: str) -> dict:
+    """Return the figures of 1(b), {name: figure}.
+
+    pictures: of evaluation.examples; about: what was trained on what.
+    """
+    rows = [f"y = {c}" for c in range(10)]
+    by_label = pictures["samples"]
     return {
-        "ex_1b": learning_curves(history, metrics, f"CVAE, {source}"),
-        "ex_1b_reconstructions": sheet(pairs, title, ["test", "E[x|z,y]"]),
-        "ex_1b_samples": samples,
-        "ex_1b_nearest": neighbours(examples["new"], examples["nearest"], near, source),
-    }
+        "training": training(history, numbers, about),
+        "samples": sheets({f"Generated digits, a row for each label; {about}": by_label}, rows),
+        "one_hand": sheets(
+            {"One u a row: one handwriting": pictures["one_hand"],
+             "Every digit its own u": by_label[:, :10].transpose(0, 1)},
+        ),
+        "reconstructions": sheets(
+            {f"Test digits and their reconstructions; {about}": pictures["reconstructions"]},
+            ["test", "E[x|z,y]"] * (len(pictures["reconstructions"]) // 2),
+        ),
+    }  # fmt: skip
 
 
-def sheet(images, title, row_labels):
-    """Draw images (rows, columns, 28, 28) in [0, 1] as one sheet, with labels for the rows."""
-    images = np.asarray(images)
-    rows, columns = images.shape[:2]
-    height = 0.2 * rows + 0.13 * len(title.split("\n"))
-    figure = new_figure(0.2 * columns + 0.5, height, 3 * DPI)
-    axis = figure.subplots()
-    picture = images.transpose(0, 2, 1, 3).reshape(rows * 28, columns * 28)
-    axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    axis.set_xticks([])
-    axis.set_yticks(28 * np.arange(rows) + 13.5, row_labels)
-    axis.tick_params(length=0, pad=2)
-    for line, count in ((axis.axvline, columns), (axis.axhline, rows)):
-        for k in range(1, count):
-            line(28 * k - 0.5, color="0.85", lw=0.3)
-    figure.suptitle(title)
-    return print_size(figure)
-
-
-def sheets(pictures: dict):
-    """Draw {title: images (rows, 10, 28, 28) in [0, 1]} beside each other, a column for each y."""
-    figure = new_figure(1.46 * len(pictures), 1.75, PRINT)
+def sheets(pictures: dict, row_labels=()):
+    """Draw {title: images (rows, columns, 28, 28) in [0, 1]} beside each other, page wide."""
+    widest = sum(images.shape[1] for images in pictures.values())
+    rows = max(images.shape[0] for images in pictures.values())
+    room = 0.6 if len(row_labels) else 0.2
+    height = (PAGE - room) / widest * rows + 0.3
+    figure = new_figure(PAGE, height, dpi=300)
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axis, (title, images) in zip(axes, pictures.items(), strict=True):
-        picture = np.concatenate([np.concatenate([*row], 1) for row in images])
+        images = np.asarray(images)
+        count, columns = images.shape[:2]
+        picture = images.transpose(0, 2, 1, 3).reshape(count * 28, columns * 28)
         axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic")
-        axis.set_xticks(28 * np.arange(10) + 13.5, [f"{c}" for c in range(10)])
-        axis.tick_params(length=0)
-        axis.set(yticks=[], title=title, xlabel="label y; one z per row")
-    return print_size(figure)
+        axis.set_xticks([])
+        axis.set_yticks(28 * np.arange(len(row_labels)) + 13.5, row_labels)
+        axis.tick_params(length=0, pad=2)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+        axis.set_title(title)
+    return print_size(figure, POINTS)
 
 
-def clouds(planes: dict, label: int):
-    """Draw {title: (latents (n, 2), draws of the prior (n, 2))}, one panel each."""
-    figure = new_figure(1.46 * len(planes), 2.0, PRINT)
-    for axis, (title, pair) in zip(figure.subplots(1, len(planes)), planes.items(), strict=True):
-        names = (f"z ~ q(z|x, y = {label}), test digits", f"z ~ p(z|y = {label})")
-        for points, name, colour, mark in zip(
-            pair, names, ("#440154", "#e69f00"), "ox", strict=True
-        ):
-            axis.plot(*points.T, mark, color=colour, ms=1.5, mew=0.5, alpha=0.6, label=name)
-        axis.set(title=title, xlabel="first direction", xticks=[], yticks=[])
-    figure.axes[0].set_ylabel("second direction")
-    marks = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*marks, loc="outside lower center", frameon=False, markerscale=2)
-    return print_size(figure)
-
-
-def neighbours(new, nearest, distances, source):
-    """Draw generated digits (20, 28, 28) in two rows, the nearest training digit below each.
-
-    distances: {"generated", "test_reconstructed", "test"}, the medians to the nearest digit.
-    """
-    title = (
-        "generated digits; below each, the nearest\ntraining digit. Median distance:\n"
-        f"generated {distances['generated']:.2f}, test {distances['test']:.2f},\n"
-        f"reconstructed test digits {distances['test_reconstructed']:.2f};\n{source}"
-    )
-    pairs = np.stack([new[:10], nearest[:10], new[10:], nearest[10:]])
-    return sheet(pairs, title, ["generated", "nearest"] * 2)
+def labelled(images, labels, title):
+    """Draw images (n, 28, 28) in [0, 1], at most 20 a row, the label asked for below each."""
+    columns = min(20, len(images))
+    rows = -(-len(images) // columns)
+    figure = new_figure(max(2.0, PAGE * columns / 12), 0.75 * rows + 0.25, dpi=300)
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, image, label in zip(figure.axes, images, labels, strict=False):
+        axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic")
+        axis.text(13.5, 33, f"y = {label}", ha="center", va="center")
+    figure.suptitle(title)
+    return print_size(figure, POINTS)
 
 
 def number_row(images, gap: int = 3) -> np.ndarray:
     """Set digits (n, 28, 28) beside each other on one baseline: (n, 28, 28) -> (32, width).
 
-    Each digit is trimmed to its stroke and moved down or up until its lowest stroke stands on the
-    same line; a digit without a stroke keeps its place.
+    Each digit is trimmed to its stroke and moved until its lowest stroke stands on the same line;
+    a digit without a stroke keeps its place.
     """
-    cells = []
+    margin = np.zeros((32, gap), np.float32)
+    cells = [margin]
     for image in np.asarray(images, dtype=np.float32):
         rows, columns = np.nonzero(image > INK)
         if not len(rows):
@@ -127,32 +119,37 @@ def number_row(images, gap: int = 3) -> np.ndarray:
         top = 27 - rows.max()  # the lowest stroke comes to row 27
         part = image[: 32 - top, max(0, columns.min() - 1) : columns.max() + 2]
         cells.append(np.pad(part, ((top, 32 - top - len(part)), (0, gap))))
-    margin = np.zeros((32, gap), np.float32)
-    return np.concatenate([margin, *cells], axis=1)
+    return np.concatenate(cells, axis=1)
 
 
-def picture(rows, scale: int = 10):
-    """Make a figure that is exactly the number rows (32, width_i) in [0, 1] below each other.
+def page(rows, most_pixels: int = 16_000_000) -> np.ndarray:
+    """Set number rows (32, width_i) in [0, 1] as a page, black on white: uint8 (height, width).
 
-    Black on white, flush left, smoothly enlarged: `scale` pixels of the PNG for each pixel.
+    Up to ten rows stand below each other; more, and rows that are very long, are set like the
+    words of a text.  Enlarged ten times, or as far as `most_pixels` allow.
     """
-    widest = max(row.shape[1] for row in rows)
-    grey = np.concatenate([np.pad(row, ((0, 0), (0, widest - row.shape[1]))) for row in rows])
-    h, w = grey.shape
-    figure = new_figure(w * scale / DPI, h * scale / DPI, layout=None, frameon=False)
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.set_axis_off()
-    axis.imshow(grey, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic", aspect="auto")
-    return figure
+    longest = 1200  # pixels before enlarging, some 60 digits
+    if len(rows) > 10:
+        longest = max(longest, int((1.4 * 32 * sum(row.shape[1] for row in rows)) ** 0.5))
+    lines = []
+    for row in rows:
+        parts = [row[:, k : k + longest] for k in range(0, row.shape[1], longest)]
+        for part in parts:
+            fits = len(rows) > 10 and lines and lines[-1].shape[1] + part.shape[1] <= longest
+            if fits:
+                lines[-1] = np.hstack([lines[-1], part])
+            else:
+                lines.append(part)
+    widest = max(line.shape[1] for line in lines)
+    grey = np.vstack([np.pad(line, ((0, 0), (0, widest - line.shape[1]))) for line in lines])
+    scale = max(1, min(10, int((most_pixels / grey.size) ** 0.5)))
+    return enlarge(grey, scale)
 
 
-def labelled(images, labels, title):
-    """Draw images (n, 28, 28) in [0, 1] beside each other, the label asked for below each."""
-    figure = new_figure(0.38 * len(images), 0.7, 2 * DPI)
-    axes = figure.subplots(1, len(images), squeeze=False)
-    for axis, image, label in zip(axes[0], images, labels, strict=True):
-        axis.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="bicubic")
-        axis.set_xlabel(f"y = {label}")
-        axis.set(xticks=[], yticks=[])
-    figure.suptitle(title)
-    return print_size(figure)
+def enlarge(grey: np.ndarray, scale: int) -> np.ndarray:
+    """Enlarge a picture (h, w) in [0, 1] smoothly, and turn it black on white: uint8."""
+    from PIL import Image
+
+    paper = Image.fromarray(np.uint8(np.round(255 * (1 - grey))))
+    size = (paper.width * scale, paper.height * scale)
+    return np.asarray(paper.resize(size, Image.Resampling.BICUBIC))

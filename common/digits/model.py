@@ -1,104 +1,79 @@
-"""The conditional VAE of exercise 1: build it, load it, draw digits from it."""
+"""The conditional VAE of exercise 1: build it, load it, read labels."""
 
 import operator
-import re
+import warnings
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 
-from common import cvae, networks, priors
-from common.runtime import checkpoints, files
-from common.runtime.device import pick_device
-from common.runtime.errors import InputError
+from common.cvae import CVAE, plain_cvae
+from common.networks import PatchDecoder, PatchEncoder
+from common.priors import FlowPrior
+from common.training import InputError, find_model, load
 
-CLASSES, PIXELS = 10, 784
-NAME, MADE_BY = "checkpoints/ex_1b.pt", "python ex_1b.py"
-ARCHITECTURE = ("network", "width", "channels", "latent", "prior", "components", "covariance")
-NETWORKS, PRIORS = ("patch", "dense"), ("mixture", "gaussian", "standard")
-COVARIANCES = ("full", "diagonal")
+CLASSES = 10
 
 
-def architecture(settings) -> dict:
-    """Return what `build` needs, taken from `settings`: {"network": ..., "width": ..., ...}."""
-    return {name: getattr(settings, name) for name in ARCHITECTURE}
-
-
-def build(
-    *, network, width, channels, latent, prior, components, covariance="diagonal"
-) -> cvae.CVAE:
-    """Build the CVAE of digits: label as one-hot vector, Bernoulli pixels, prior p(z|y).
-
-    network: "patch" (convolutions on 4 x 4 patches) or "dense"; width: units of the dense layers;
-    channels: of the convolutions; prior: "mixture" (of `components` Gaussians a class), "gaussian"
-    (one a class) or "standard"; covariance: of q(z|x,y), "full" or "diagonal".
-    Raises InputError for anything else, before memory is taken.
-    """
-    sizes = {"width": width, "channels": channels, "latent": latent, "components": components}
-    for name, size in sizes.items():
-        if type(size) is not int or not 1 <= size <= 4096:
-            raise InputError(f"{name} = {size!r}: must be a whole number from 1 to 4096")
-    for chosen, allowed in ((network, NETWORKS), (prior, PRIORS), (covariance, COVARIANCES)):
-        if chosen not in allowed:
-            raise InputError(f"{chosen!r}: must be one of {', '.join(allowed)}")
-    full = latent if covariance == "full" else 0
-    if full * full * width > 2**28:
-        raise InputError(f"latent {latent}, width {width}: too large for a full covariance")
-    outputs = cvae.posterior_size(latent) if full else 2 * latent
-    if network == "patch":
-        encoder = networks.PatchEncoder(CLASSES, channels, width, outputs)
-        decoder = networks.PatchDecoder(latent, CLASSES, channels, width)
-    else:
-        encoder = networks.ResidualMLP(PIXELS, CLASSES, width, outputs)
-        decoder = networks.ResidualMLP(latent, CLASSES, width, PIXELS)
-    if prior == "standard":
-        prior_net = priors.StandardPrior(latent)
-    else:
-        count = 1 if prior == "gaussian" else components
-        prior_net = priors.ClassMixturePrior(CLASSES, latent, count)
+def digit_cvae(latent=24, components=128, channels=32, width=256) -> CVAE:
+    """Build our model: networks on patches, a q with full covariance, a learned prior."""
+    outputs = 2 * latent + latent * (latent - 1) // 2
+    encoder = PatchEncoder(CLASSES, channels, width, outputs)
+    decoder = PatchDecoder(latent, CLASSES, channels, width)
     torch.nn.init.zeros_(encoder.last.weight[2 * latent :])  # q is diagonal at the start
     torch.nn.init.zeros_(encoder.last.bias[2 * latent :])
-    embed = lambda y: F.one_hot(y, CLASSES).float()  # noqa: E731
-    model = cvae.CVAE(encoder, decoder, prior_net, embed, full)
-    return model.to(memory_format=torch.channels_last)
+    prior = FlowPrior(latent, components, CLASSES)
+    return CVAE(encoder, decoder, prior, CLASSES).to(memory_format=torch.channels_last)
 
 
-def load(path="", device="cpu") -> tuple[cvae.CVAE, dict]:
-    """Return (model, checkpoint) of the checkpoint `path`, "": the shipped one.
+def build(content: dict) -> CVAE:
+    """Build the model that a checkpoint of ex_1b.py speaks of."""
+    settings = content["settings"]
+    if settings["plain"]:
+        return plain_cvae(latent=settings["latent"])
+    return digit_cvae(settings["latent"], settings["components"])
 
-    Raises InputError when there is none, or when it is damaged or foreign.
+
+def load_model(model="", device="cpu", out_dir=None, plain=False) -> tuple[CVAE, dict, str]:
+    """Return (model, content, path) of the checkpoint `model`.
+
+    "": ex_1b.pt in `out_dir` if it is there, else the shipped one.  Raises InputError.
     """
-    model, content = checkpoints.load_model(path or files.ROOT / NAME, "ex_1b", MADE_BY, build)
-    return model.to(pick_device(str(device))), content
+    path = find_model("ex_1b_plain" if plain else "ex_1b", model, out_dir)
+    return *load(path, "ex_1b", build, device), path
 
 
 def as_labels(labels: Sequence[int]) -> torch.Tensor:
     """Return `labels` as an (n,) int64 tensor; raise InputError unless all are integers 0-9."""
-    wanted = "labels: give a sequence of integers 0-9"
+    wanted = "labels: give a sequence of integers 0-9, such as [2, 0, 2, 3]"
     if hasattr(labels, "tolist"):  # an array, a tensor
-        labels = labels.tolist() if len(labels.shape) == 1 else wanted
-    short = isinstance(labels, str) or (isinstance(labels, int) and 0 <= labels < 10**20)
-    if short and re.fullmatch("[0-9]{1,20}", str(labels)):
-        raise InputError(f"{wanted}, such as [{', '.join(str(labels))}]")
+        labels = labels.tolist() if len(labels.shape) == 1 else None
     if isinstance(labels, str | bytes) or not isinstance(labels, Sequence):
         raise InputError(wanted)
     try:
-        found = [operator.index(label) for label in labels]
-        kinds = {np.asarray(label).dtype.kind for label in labels}  # an index may be a truth value
-    except (TypeError, ValueError) as error:
+        numbers = [operator.index(label) for label in labels]
+    except TypeError as error:
         raise InputError(wanted) from error
-    if not kinds <= {"i", "u"} or any(not 0 <= label <= 9 for label in found):
+    is_truth = [str(getattr(label, "dtype", type(label).__name__)) for label in labels]
+    if any("bool" in name for name in is_truth) or any(not 0 <= n <= 9 for n in numbers):
         raise InputError(wanted)
-    return torch.tensor(found, dtype=torch.int64)
+    if sorted(numbers) == [0] * 9 + [1]:
+        warnings.warn(
+            "labels: nine 0 and one 1 give ten digits; a one-hot vector is no label, use its argmax",
+            stacklevel=3,
+        )
+    return torch.tensor(numbers, dtype=torch.int64)
 
 
 @torch.no_grad()
-def draw(model: cvae.CVAE, labels: torch.Tensor, temperature: float = 1.0, batch: int = 1000):
-    """Draw z ~ p(z|y) and return E[x|z,y] for each label: (n,) -> (n, 28, 28) float32 in [0, 1].
+def draw(model: CVAE, labels: torch.Tensor, one_hand=False, batch: int = 1000) -> torch.Tensor:
+    """Draw a digit E[x|z,y], z ~ p(z|y), for each label: (n,) -> (n, 28, 28) in [0, 1], on the CPU.
 
-    temperature: see `priors.ClassMixturePrior.sample`; 1 is the model itself.
+    one_hand: one u for all of them, z = T_y(u): one handwriting.
     """
-    parts = labels.to(next(model.parameters()).device).split(batch)
-    images = [model.decode(model.prior.sample(y, temperature), y).sigmoid().cpu() for y in parts]
-    return torch.cat(images).view(-1, 28, 28)
+    device = next(model.parameters()).device
+    hand = model.prior.sample_u(1, device) if one_hand else None
+    images = []
+    for y in labels.to(device).split(batch):
+        u = hand.expand(len(y), -1) if one_hand else None
+        images.append(model.draw(y, u).cpu())
+    return torch.cat(images).view(-1, 28, 28) if images else torch.empty(0, 28, 28)
