@@ -23,7 +23,7 @@ def refine(model, x, y, steps=50, draws=4, rate=0.05):
     with torch.no_grad():
         parts = model.encode(x, y).tensor_split([2 * latent], 1)
     parts = [part.clone().requires_grad_() for part in parts]
-    rates = [rate, rate / 16]  # the many entries below the diagonal add up
+    rates = [rate, rate / 5]  # the many entries below the diagonal add up
     groups = [{"params": [part], "lr": r} for part, r in zip(parts, rates, strict=True)]
     adam = torch.optim.Adam(groups, betas=(0.8, 0.95))
     many_x = x.repeat(draws, 1)
