@@ -27,8 +27,18 @@ from common.digits.data import binarise, load, shift
 from common.digits.model import digit_cvae
 from common.muon import Muon
 from common.training import (
-    average_gradients, check, checkpoint, is_main, key_of, my_share, pick_device, processes,
-    resumable, run, save, write,
+    average_gradients,
+    check,
+    checkpoint,
+    is_main,
+    key_of,
+    my_share,
+    pick_device,
+    processes,
+    resumable,
+    run,
+    save,
+    write,
 )  # fmt: skip
 
 

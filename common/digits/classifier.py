@@ -1,6 +1,6 @@
 """The classifier of exercise 1, a small CNN that reads digits: it measures generated ones.
 
-    python -m common.digits.classifier      trains it on MNIST -> out/judge.pt; 4 minutes
+python -m common.digits.classifier      trains it on MNIST -> out/judge.pt; 4 minutes
 """
 
 from dataclasses import asdict, dataclass

@@ -149,12 +149,7 @@ def one_hand(model, classifier, hands: int = 1000, seed: int = 0) -> dict:
     measures = torch.stack(columns, 1)  # (2, labels, hands)
     pairs = torch.triu_indices(CLASSES, CLASSES, 1)
     ink, slants = (torch.corrcoef(m)[pairs[0], pairs[1]].mean().item() for m in measures)
-    return {
-        "agreement": sum(agreement) / CLASSES,
-        "ink": ink,
-        "slant": slants,
-        "hands": hands,
-    }
+    return {"agreement": sum(agreement) / CLASSES, "ink": ink, "slant": slants, "hands": hands}
 
 
 def slant(images: torch.Tensor) -> torch.Tensor:
