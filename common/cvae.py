@@ -84,7 +84,7 @@ class CVAE(nn.Module):
 
     @torch.no_grad()
     def probe(self) -> torch.Tensor:
-        """Return the model's output for one fixed input, which tells whether the code is the same."""
+        """Return the output for one fixed input; it tells whether the code is still the same."""
         device = next(self.parameters()).device
         y = torch.arange(self.classes, device=device)
         z = torch.linspace(-1, 1, self.prior.latent, device=device).expand(len(y), -1)

@@ -94,7 +94,7 @@ def shipped_classifier(device="cpu") -> Classifier:
 
 
 def classifier_for(train, source: str, device="cpu"):
-    """Return (classifier, recipe) for digits like `train`: the shipped one for MNIST, else a new one.
+    """Return (classifier, recipe) for digits like `train`: the shipped one for MNIST, or a new one.
 
     recipe: the epochs and the batch with which it was trained, for others to be trained alike.
     """

@@ -14,11 +14,14 @@ from common.training import InputError, find_model, load
 CLASSES = 10
 
 
-def digit_cvae(latent=24, components=128, channels=32, width=256) -> CVAE:
-    """Build our model: networks on patches, a q with full covariance, a learned prior."""
+def digit_cvae(latent=24, components=128, channels=(24, 48), width=256) -> CVAE:
+    """Build our model: networks on patches, a q with full covariance, a learned prior.
+
+    channels: of the encoder's and of the decoder's convolutions; width: of their dense layers.
+    """
     outputs = 2 * latent + latent * (latent - 1) // 2
-    encoder = PatchEncoder(CLASSES, channels, width, outputs)
-    decoder = PatchDecoder(latent, CLASSES, channels, width)
+    encoder = PatchEncoder(CLASSES, channels[0], width, outputs)
+    decoder = PatchDecoder(latent, CLASSES, channels[1], width)
     torch.nn.init.zeros_(encoder.last.weight[2 * latent :])  # q is diagonal at the start
     torch.nn.init.zeros_(encoder.last.bias[2 * latent :])
     prior = FlowPrior(latent, components, CLASSES)
@@ -58,7 +61,7 @@ def as_labels(labels: Sequence[int]) -> torch.Tensor:
         raise InputError(wanted)
     if sorted(numbers) == [0] * 9 + [1]:
         warnings.warn(
-            "labels: nine 0 and one 1 give ten digits; a one-hot vector is no label, use its argmax",
+            "labels: nine 0 and one 1 are ten labels; of a one-hot vector give the argmax",
             stacklevel=3,
         )
     return torch.tensor(numbers, dtype=torch.int64)
