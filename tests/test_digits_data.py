@@ -159,11 +159,15 @@ def test_one_changed_byte_makes_own_digits_and_packing_does_not(tmp_path):
     (tmp_path / TEST_IMAGES).unlink()
     (tmp_path / f"{TEST_IMAGES}.gz").write_bytes(packed)
     assert digit_data.load(tmp_path).source == "MNIST"
-    content = bytearray((raw / TEST_LABELS).read_bytes())
-    content[-1] = 5  # it is a 6
-    (tmp_path / TEST_LABELS).unlink()
-    (tmp_path / TEST_LABELS).write_bytes(content)
-    assert digit_data.load(tmp_path).source == f"own digits in {tmp_path}"
+    for changed in (LABELS, TEST_LABELS, IMAGES):
+        path = tmp_path / changed
+        content = bytearray(path.read_bytes())
+        content[-1] = 5  # the last training digit is an 8, the last test digit a 6
+        path.unlink()
+        path.write_bytes(content)
+        assert digit_data.load(tmp_path).source == f"own digits in {tmp_path}", changed
+        path.write_bytes((raw / changed).read_bytes())
+    assert digit_data.load(tmp_path).source == "MNIST"
 
 
 # --- what is refused ----------------------------------------------------------------------------

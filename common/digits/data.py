@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import tempfile
+import textwrap
 import warnings
 import zlib
 from pathlib import Path
@@ -234,7 +235,7 @@ def _check_images(path: Path, images: torch.Tensor) -> None:
         raise InputError(f"{path}: images of {height} x {width} pixels; make them 28 x 28")
 
     largest = images.max().item()
-    mean = images.sum().item() / images.numel()
+    mean = images.numpy().mean()  # NumPy sums bytes ten times faster
     odd = ""
     if largest == 0:
         odd = "all pixels are 0, there is no ink; look at how the file was written"
@@ -302,7 +303,7 @@ def _download(root: Path) -> bool:
                 os.replace(Path(temporary) / "MNIST/raw" / name, target / name)
         return True
     except (OSError, RuntimeError, EOFError, InputError, http.client.HTTPException) as error:
-        reason = " ".join(str(error).split())[:100]  # no network, wrong checksum, no space
+        reason = textwrap.shorten(str(error), 200)  # no network, wrong checksum, no space
         say(
             f"warning: MNIST is not in {root}, and the download failed ({reason}); "
             f"using {BUNDLED}: 1,797 small digits, whose results are not comparable. "
