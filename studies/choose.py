@@ -44,9 +44,7 @@ def main(settings) -> dict:
     row["seconds"] = sum(seconds for _, _, seconds in history)
     places = ("out_dir", "data_dir", "device", "restart", "note")
     row["settings"] = {k: v for k, v in asdict(settings).items() if k not in places}
-    print(
-        f"-ELBO {row['validation']:.2f} nats on validation digits, {row['training']:.2f} trained on"
-    )
+    print(f"-ELBO {row['validation']:.2f} nats held out, {row['training']:.2f} trained on")
     path = settings.out_dir / "ex_1b_choice.json"
     tried = json.loads(path.read_text(encoding="utf-8"))["tried"] if path.exists() else []
     return write(settings.out_dir, "ex_1b_choice", {"tried": [*tried, row]})

@@ -28,7 +28,8 @@ def lively(module, scale=0.05):
 
 def models():
     torch.manual_seed(0)
-    return {"ours": digit_cvae(6, 4, channels=(8, 8), width=32), "plain": cvae.plain_cvae(784, 32, 6)}
+    ours = digit_cvae(6, 4, channels=(8, 8), width=32)
+    return {"ours": ours, "plain": cvae.plain_cvae(784, 32, 6)}
 
 
 @pytest.mark.parametrize("name", ["ours", "plain"])

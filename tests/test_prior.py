@@ -1,4 +1,4 @@
-"""The learned prior: T_y is invertible, has the right Jacobian, and the densities integrate to 1."""
+"""The learned prior: T_y is invertible, has the right Jacobian, and densities integrate to 1."""
 
 import pytest
 import torch
