@@ -1,75 +1,37 @@
-# make          set up .venv, answer 1(c), 2(a), 2(c), 2(d) from the shipped checkpoints, make the report
+# make          set up .venv, answer 1(c), 2(a), 2(c), 2(d) from the shipped models -> out/
 # make test     set up the same environment with the test tools and run the tests
-# make report   make solutions.pdf from figures/
-# make train    train everything anew (an hour), then answer
-# make bench    the comparisons and further trainings behind the tables
-# make clean    remove .venv and caches; figures, checkpoints and data stay
+# make train    train every model anew (hours on 2 cores) -> out/
+# make publish  copy what out/ holds over the shipped checkpoints/ and figures/
+# make clean    remove .venv and caches; data/ and out/ stay
 
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: answers drawn written report explorer test train trained digits curves roll drawn-anew bench help clean
+.PHONY: answers test train publish help clean
 .DEFAULT_GOAL := answers
 
-answers: .venv/.answers-ready  ## set up, answer 1(c), 2(a), 2(c), 2(d) from the shipped checkpoints, make solutions.pdf
-	$(MAKE) drawn
-	$(MAKE) written
-	@echo "As shipped, made anew by make train: checkpoints/, figures/ex_1b*, figures/ex_2b*, figures/ex_2_map.png, figures/ex_3*"
-
-drawn:
-	$(BIN)/python ex_1c.py 2023
-	$(BIN)/python ex_1c.py --examples
+answers: .venv/.answers-ready  ## set up, answer 1(c), 2(a), 2(c), 2(d) from the shipped models -> out/
+	$(BIN)/python ex_1c.py 2023 --labels 0 1 2 3 4 5 6 7 8 9
 	$(BIN)/python ex_2a.py
 	$(BIN)/python ex_2c.py
 	$(BIN)/python ex_2d.py
-
-written:
-	$(BIN)/python -m report.overview
-	$(MAKE) report
-	@echo "Written: solutions.pdf (the report), figures/overview.png, figures/ex_1c*, figures/ex_2a*, ex_2c*, ex_2d*"
-
-report: .venv/.report-ready  ## make solutions.pdf from figures/
-	$(BIN)/python -m report.build
-
-explorer: .venv/.answers-ready  ## make explorer.html, the models in one web page
-	$(BIN)/python -m explorer.build
+	@echo "Written: out/.  Next: source .venv/bin/activate, then python ex_1c.py 42"
 
 test: .venv/.tests-ready  ## set up with the test tools, run lint and tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-train: .venv/.answers-ready  ## train every model anew, then answer
-	$(MAKE) -j2 trained
-	$(MAKE) written
+train: .venv/.answers-ready  ## train every model anew -> out/
+	$(BIN)/python -m common.digits.classifier
+	$(BIN)/python ex_1b.py
+	$(BIN)/python ex_1b.py --plain
+	$(BIN)/python ex_2b.py
+	$(BIN)/python ex_2b.py --prior standard
+	for method in cd mala replica pcd nce; do $(BIN)/python ex_3a.py --method $$method || exit; done
+	for eps in 0.1 0.01 0.001; do $(BIN)/python ex_3a.py --method short-run --step-size $$eps || exit; done
+	$(BIN)/python ex_3b.py
 
-# What needs what, so that two can run at a time, the longest chain first.  The digits take half of
-# the cores, the small networks one: threads that share a core with others wait for each other.
-ONE  := --threads 1
-HALF := --threads $(shell $(PYTHON) -c 'import os; print(max(1, (os.cpu_count() or 1) // 2))')
-ROLLS := roll-cd roll-mala roll-replica roll-pcd roll-nce roll-0.1 roll-0.01 roll-0.001
-trained: digits curves roll drawn-anew
-digits:
-	$(BIN)/python -m common.digits.classifier $(HALF)
-	$(BIN)/python ex_1b.py $(HALF)
-curves:
-	$(BIN)/python ex_2b.py $(ONE)
-	$(BIN)/python ex_2b.py --prior standard $(ONE)
-	$(BIN)/python -m common.light_curves --map $(ONE)
-roll-0.%:
-	$(BIN)/python ex_3a.py --method short-run --step-size 0.$* $(ONE)
-roll-cd roll-mala roll-replica roll-pcd roll-nce: roll-%:
-	$(BIN)/python ex_3a.py --method $* $(ONE)
-roll: $(ROLLS)
-	$(BIN)/python ex_3b.py $(ONE)
-drawn-anew: digits curves
-	$(MAKE) drawn
-
-bench: .venv/.bench-ready  ## run the comparisons behind the tables
-	$(BIN)/python -m benchmarks all
-	$(BIN)/python -m benchmarks.seeds ex_2b
-	$(BIN)/python -m benchmarks.curves
-	$(BIN)/python -m benchmarks.judges
-	$(BIN)/python -m benchmarks.simulator
-	$(BIN)/python -m benchmarks.protocol
+publish: .venv/.answers-ready  ## copy what out/ holds over the shipped files
+	$(BIN)/python -m studies.publish
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -85,14 +47,6 @@ clean:  ## remove the environment and the caches
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-.venv/.report-ready: requirements-report.txt .venv/.answers-ready
-	$(BIN)/python -m pip install --quiet -r requirements-report.txt
-	@touch $@
-
-.venv/.bench-ready: requirements-bench.txt .venv/.answers-ready
-	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
-	@touch $@
-
-.venv/.tests-ready: requirements-dev.txt requirements-report.txt requirements-bench.txt .venv/.answers-ready
+.venv/.tests-ready: requirements-dev.txt .venv/.answers-ready
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@

@@ -102,8 +102,8 @@ class CVAE(nn.Module):
             return network(*inputs).float()
 
 
-def plain_cvae(pixels=784, hidden=400, latent=20, classes=10) -> CVAE:
+def plain_cvae(pixels=784, hidden=400, latent=20, classes=10, activation=F.silu) -> CVAE:
     """Build the textbook's model: one hidden layer each way, a diagonal q, p(z|y) = N(0, I)."""
-    encoder = MLP(pixels, classes, hidden, 2 * latent)
-    decoder = MLP(latent, classes, hidden, pixels)
+    encoder = MLP(pixels, classes, hidden, 2 * latent, activation)
+    decoder = MLP(latent, classes, hidden, pixels, activation)
     return CVAE(encoder, decoder, StandardPrior(latent), classes)

@@ -12,7 +12,6 @@ from common.digits.classifier import accuracy, read, train_classifier
 from common.digits.data import as_float, binarise
 from common.digits.model import CLASSES, draw
 
-
 NLL_DIGITS = 1000  # test digits on which the gap between -ELBO and -log p(x|y) is measured
 
 

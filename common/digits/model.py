@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 
 from common.cvae import CVAE, plain_cvae
 from common.networks import PatchDecoder, PatchEncoder
@@ -14,14 +15,14 @@ from common.training import InputError, find_model, load
 CLASSES = 10
 
 
-def digit_cvae(latent=24, components=128, channels=(24, 48), width=256) -> CVAE:
+def digit_cvae(latent=24, components=128, channels=(24, 48), width=256, activation=F.silu) -> CVAE:
     """Build our model: networks on patches, a q with full covariance, a learned prior.
 
     channels: of the encoder's and of the decoder's convolutions; width: of their dense layers.
     """
     outputs = 2 * latent + latent * (latent - 1) // 2
-    encoder = PatchEncoder(CLASSES, channels[0], width, outputs)
-    decoder = PatchDecoder(latent, CLASSES, channels[1], width)
+    encoder = PatchEncoder(CLASSES, channels[0], width, outputs, activation)
+    decoder = PatchDecoder(latent, CLASSES, channels[1], width, activation)
     torch.nn.init.zeros_(encoder.last.weight[2 * latent :])  # q is diagonal at the start
     torch.nn.init.zeros_(encoder.last.bias[2 * latent :])
     prior = FlowPrior(latent, components, CLASSES)
