@@ -161,7 +161,8 @@ def main(settings) -> dict:
     if not is_main():
         return {}
 
-    about = f"{len(data.train[0]):,} digits of {data.source}, {settings.epochs} epochs"
+    passes = f"{settings.epochs} epoch{'s' * (settings.epochs > 1)}"
+    about = f"{len(data.train[0]):,} digits of {data.source.split(', first')[0]}, {passes}"
     chosen = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}
     content = checkpoint(model, "ex_1b", settings=chosen, about=about, source=data.source)
     save(settings.out_dir / f"{name}.pt", content, unfinished)

@@ -197,21 +197,18 @@ def nearest_training_digit(model, data, count: int = 1000, seed: int = 0) -> dic
 
 
 def examples(model, data, seed: int = 0) -> dict:
-    """Return what the pictures show, {name: (rows, 10, 28, 28) in [0, 1]}.
+    """Return what the pictures show, {name: (rows, columns, 28, 28) in [0, 1]}.
 
-    samples: ten of each class, a column each; one_hand: a row for each of ten u; reconstructions:
-    the first test digits of each class, each above its reconstruction.
+    samples: twenty of each class, a row each; one_hand: a row for each of ten u; reconstructions:
+    two test digits of each class, each above its reconstruction.
     """
     torch.manual_seed(seed)
     device = next(model.parameters()).device
     every = torch.arange(CLASSES)
-    samples = draw(model, every.repeat(10)).view(10, 10, 28, 28)
+    samples = draw(model, every.repeat_interleave(20)).view(10, 20, 28, 28)
     u = model.prior.sample_u(10, device).repeat_interleave(CLASSES, 0)
     hands = model.draw(every.repeat(10).to(device), u).cpu().view(10, 10, 28, 28)
     images, labels = data.test
-    rows = []
-    for k in range(2):
-        chosen = torch.stack([(labels == c).nonzero()[k, 0] for c in every])
-        rows.append(as_float(images[chosen]))
-        rows.append(reconstruct(model, images[chosen], labels[chosen]))
-    return {"samples": samples, "one_hand": hands, "reconstructions": torch.stack(rows)}
+    chosen = torch.cat([(labels == c).nonzero()[:2, 0] for c in every])
+    pairs = [as_float(images[chosen]), reconstruct(model, images[chosen], labels[chosen])]
+    return {"samples": samples, "one_hand": hands, "reconstructions": torch.stack(pairs)}

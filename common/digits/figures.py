@@ -41,7 +41,7 @@ def training(history, numbers, title):
     names = ["−ELBO", "q refined\nper digit", "300\nsamples"]
     bars = right.bar(names, bounds, color=[DARK, "#6f8fae", LIGHT], width=0.65)
     right.bar_label(bars, fmt="%.1f")
-    right.set(title="bounds on −log p(x|y)", ylim=(bounds[2] - 3, bounds[0] + 1))
+    right.set(title="bounds on −log p(x|y)", ylim=(bounds[2] - 3, bounds[0] + 1.5))
     figure.suptitle(title)
     return print_size(figure, POINTS)
 
@@ -62,7 +62,7 @@ def of_training(pictures: dict, history, numbers, about: str) -> dict:
         ),
         "reconstructions": sheets(
             {f"Test digits and their reconstructions; {about}": pictures["reconstructions"]},
-            ["test", "E[x|z,y]"] * (len(pictures["reconstructions"]) // 2),
+            ["test", "E[x|z,y]"],
         ),
     }  # fmt: skip
 
