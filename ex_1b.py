@@ -45,7 +45,7 @@ from common.training import (
 @dataclass
 class Settings:
     plain: bool = False  # the textbook's model: dense layers, N(0, I), Adam 1e-3, batches of 128
-    epochs: int = 40  # passes over the training digits
+    epochs: int = 36  # passes over the training digits
     batch: int = 512  # digits a step
     matrix_rate: float = 0.02  # peak learning rate of Muon, for the weight matrices
     rate: float = 4e-3  # peak learning rate of AdamW, for the rest; five times that for the prior

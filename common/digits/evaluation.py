@@ -12,7 +12,7 @@ from common.digits.classifier import accuracy, read, train_classifier
 from common.digits.data import as_float, binarise
 from common.digits.model import CLASSES, draw
 
-NLL_DIGITS = 1000  # test digits on which the gap between -ELBO and -log p(x|y) is measured
+NLL_DIGITS = 500  # test digits on which the gap between -ELBO and -log p(x|y) is measured
 
 
 def measure(model, data, classifier, recipe: dict, seed: int = 0) -> dict:
