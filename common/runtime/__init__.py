@@ -1,7 +1,7 @@
 """The machine room of exercises 2 and 3: their training loop, options, seeds, devices, files.
 
 loop         the training loop: schedule, history, resume, clean end on a signal
-cvae         the conditional VAE of exercise 2, the two terms of its ELBO, a tighter bound
+cvae         the conditional VAE of exercise 2, the two terms of its ELBO
 priors       p(z|p) of exercise 2: N(0, I), and couplings over a mixture of Gaussians
 errors       InputError, a mistake of the user
 options      a dataclass becomes command-line flags
