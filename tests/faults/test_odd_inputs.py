@@ -56,7 +56,7 @@ def test_refused_in_one_line_and_nothing_is_written(line, typed, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-DONE = ["ex_2a --smoke", "ex_2c --p 0.3,1.7 2 --n 1", "ex_2c --p 0.3, --n 1", "ex_2c --p 1e-6 --n 1",
+DONE = ["ex_2a --smoke", "ex_2c --p 0.3,1.7 2 --n 1", "ex_2c --p 1e-6 --n 1",
         "ex_2c --p 1 --n 1 --out Ü.npz", "ex_2c --p 1 --n 1 --out ~/a.csv"]  # fmt: skip
 
 
