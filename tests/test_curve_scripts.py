@@ -29,23 +29,23 @@ def truth():
     return {p: [simulation.curves_of(disc, small, 400, s) for s in (1, 2)] for p, disc in maps}
 
 
-@pytest.mark.parametrize("name", ["w1", "sf", "ks", "c2st"])
+@pytest.mark.parametrize("name", ["w1", "sf", "ks"])
 def test_distances_are_small_between_two_true_sets_and_large_between_sizes(truth, name):
     distance = curve_evaluation.DISTANCES[name]
-    one, other, large = (curves[:200] for curves in (*truth[0.2], truth[2.0][0]))
-    near, far = distance(one, other), distance(one, large)
-    assert near < far
-    if name.startswith("c2st"):
-        assert near < 0.6 and far > 0.9
-    else:
-        assert distance(one, one) == pytest.approx(0, abs=1e-9)
+    (one, other), (large, _) = truth[0.2], truth[2.0]
+    assert distance(one, other) < distance(one, large)
+    assert distance(one, one) == pytest.approx(0, abs=1e-9)
 
 
-def test_the_judge_notices_ripples_that_put_the_structure_function_off_by_five_percent(truth):
+def test_the_judge_tells_sizes_apart_and_ripples_that_put_the_structure_function_off_by_5_percent(
+    truth,
+):
     one, other = truth[0.2]
     planted = judges.rippled(other)
     assert curve_evaluation.structure_distance(planted, other) == pytest.approx(0.05, abs=1e-3)
-    assert curve_evaluation.judged(planted, one) > curve_evaluation.judged(other, one) + 0.05
+    near, far = (curve_evaluation.judged(side, one) for side in (other, truth[2.0][0]))
+    assert near < 0.6 and far > 0.9
+    assert curve_evaluation.judged(planted, one) > near + 0.05
 
 
 def test_noise_shows_in_the_structure_function(truth):
@@ -193,6 +193,7 @@ def test_own_light_curves_from_training_to_drawing(own, capsys, monkeypatch):
     """
     before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
     places = ["--smoke", "--threads", "1", "--data-dir", "own", "--out-dir", "mine"]
+    monkeypatch.setattr(distances, "two_sample_accuracy", lambda *_, **__: 0.5)  # takes a second
     trained = ex_2b.main(places)
     said = capsys.readouterr().out
     assert "held out: A_04, A_08, A_12, A_16, A_20" in said and "trained on: A_02, B_03" in said

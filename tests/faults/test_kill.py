@@ -27,7 +27,7 @@ FEW = ["--discs", "3", "--curves", "20", "--pixels", "200"]
 SIMULATE = ["common.light_curves.__main__", "--smoke", *FEW, "--data-dir"]
 RUNS = {  # arguments, the file that tells that it is in the middle, the file that is compared
     "simulation": ([*SIMULATE, "data"], "data/12345/02.dat", "data/labels.dat"),
-    "ex_2b": (["ex_2b", *SMOKE, "--steps", "100", "--data-dir", "../curves"],
+    "ex_2b": (["ex_2b", *SMOKE, "--steps", "40", "--data-dir", "../curves"],
               "ex_2b.resume.pt", "ex_2b.pt"),
     "ex_3a": (["ex_3a", *SMOKE, "--steps", "40", "--method", "replica", "--data-dir", "../roll"],
               "ex_3a_replica.resume.pt", "ex_3a_replica.pt"),
