@@ -1,6 +1,6 @@
 """Exercise 2(a): build the conditional VAE of light curves and show that it is the one asked for.
 
-    python ex_2a.py        -> figures/ex_2a.json, figures/ex_2a.png; prints the layer table
+    python ex_2a.py        -> out/ex_2a.json, out/ex_2a.png; prints the layer table
 
     q(z|x,p) = N(m, diag exp logvar):   [x, p ... p]  300 + 32 -> 128 -> 32 + 32
     p(x|z,p) = N(mean, sd(p)^2):        [z, p ... p]   32 + 32 -> 128 -> 300
@@ -8,7 +8,7 @@
 x: 300 samples of log10 relative magnification; p: size of the source in R_E, repeated 32 times at
 the input of both networks; z: 32 latents; one hidden layer of 128 units (SiLU) in each network;
 sd(p): learned, a function of p alone (1 -> 16 -> 1).
-The prior p(z|p) is learned (--prior coupling, the default; see common/priors.py) or N(0, I)
+The prior p(z|p) is learned (--prior coupling, the default; see common/runtime/priors.py) or N(0, I)
 (--prior standard, the literal one).  The layers are in common/networks.py, put together in
 common/light_curves/model.py.  Needs nothing; takes a second.
 Expect: 50,880 and 47,069 parameters in encoder and decoder, 49 of them for sd(p).
@@ -65,7 +65,6 @@ def main(argv=None) -> dict:
     settings = parse(Settings, __doc__, argv, without=("data_dir", "device"))
     if settings.prior == "standard":
         no_effect(settings, "components couplings units", "with --prior standard")
-    results.keep_shipped(settings)
     script.start(settings)
     architecture = curve_model.architecture(settings)
     model = curve_model.build(**architecture)

@@ -1,14 +1,14 @@
 """Exercise 2(c): draw new light curves for source sizes p in [0.01, 5] R_E.
 
-    python ex_2c.py                        -> figures/ex_2c.png, ex_2c.json
+    python ex_2c.py                        -> out/ex_2c.png, out/ex_2c.json
     python ex_2c.py --p 0.3 1.7 --n 10 --out curves.csv     the curves themselves (.csv or .npz)
     python ex_2c.py --p .01 5 --out curves.png              draws them (.png, .pdf or .svg)
 
 z ~ p(z|p), then mu = 10^E[x|z,p]: 300 samples of relative magnification
-(common/light_curves/model.py, `draw`).  Needs checkpoints/ex_2b.pt (shipped).  The figure varies p
-at fixed noise, and shows independent draws above simulated light curves of the same p and stars;
-the simulation takes about two minutes, once (kept in --data-dir, default data/), and measuring
-their distances 20 seconds.
+(common/light_curves/model.py, `draw`).  The model is --model, else out/ex_2b.pt of ex_2b.py, else
+the shipped checkpoints/ex_2b.pt.  The figure varies p at fixed noise, and shows independent draws
+above simulated light curves of the same p and stars; the simulation takes about two minutes, once
+(kept as out/ex_2c_truth.npz), and measuring their distances 20 seconds.
 As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
 Expect: C2ST 0.57 at p = 0.3, 1.00 at p = 0.01, outside the trained range (0.5 is chance).
 """
@@ -22,7 +22,7 @@ import numpy as np
 
 from common.light_curves import model as curve_model
 from common.light_curves.data import save_curves
-from common.runtime import files, results, script
+from common.runtime import checkpoints, files, results, script
 from common.runtime.errors import InputError
 from common.runtime.options import Drawing, no_effect, option, parse
 from common.runtime.seeding import fork_rng
@@ -32,7 +32,7 @@ SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0, 7.0)  # R_E, measured
 DRAWN = (0.01, 0.1, 0.14, 0.3, 0.75, 5.0, 7.0)
 SWEPT = np.geomspace(0.01, 5, 24)  # R_E, the sizes that one noise is swept through
 DISTANCES = ("w1", "sf", "ks", "c2st")  # of common.light_curves.evaluation
-LITERAL = files.ROOT / "checkpoints/ex_2b_literal.pt"  # p(z) = N(0, I), no extras
+LITERAL = "ex_2b_literal"  # p(z) = N(0, I), no extras: `python ex_2b.py --prior standard`
 SHOWN = 3  # noises that are swept through them
 TABLES, PICTURES = (".csv", ".npz"), (".png", ".pdf", ".svg")
 PANELS, MOST = 12, 10  # at most, of a picture; curves at most in one
@@ -79,7 +79,7 @@ def sweep(p: Sequence[float], n: int, seed: int, model="", device="cpu"):
 
 def out_path(settings) -> Path:
     """Return where the curves of --p go; raise InputError if they cannot, or for a bad p."""
-    path = Path(settings.out or Path(settings.out_dir) / "figures/ex_2c_curves.csv")
+    path = Path(settings.out or Path(settings.out_dir) / "ex_2c_curves.csv")
     curve_model.as_sizes(settings.p)
     kind = path.suffix.lower()
     if kind not in TABLES + PICTURES:
@@ -100,10 +100,22 @@ def track_length(source: str) -> float | None:
     return simulation.Settings().length if known else None
 
 
-def write_curves(settings, device, content) -> dict:
-    """Write or draw the curves that --p asks for."""
+def literal_beside(settings, content) -> Path | None:
+    """Return the checkpoint of the model as asked for word by word, beside that of `content`.
+
+    None with --model, and where it was trained on other data.
+    """
+    if settings.model:
+        return None
+    path = checkpoints.find(LITERAL, "", settings.out_dir)
+    _, literal = curve_model.load(path)
+    return path if literal["source"] == content["source"] else None
+
+
+def write_curves(settings, device, model: Path, content) -> dict:
+    """Write or draw the curves that --p asks for; model: the checkpoint, `content` is in it."""
     sizes, path = settings.p, out_path(settings)
-    curves = generate(sizes, settings.n, settings.seed, settings.model, device)
+    curves = generate(sizes, settings.n, settings.seed, model, device)
     if path.suffix.lower() in PICTURES:
         from common.light_curves import figures
 
@@ -125,26 +137,27 @@ def main(argv=None) -> dict:
         out_path(settings)
     else:
         no_effect(settings, "n out", "without --p, the source sizes")
-        results.keep_shipped(settings)
     device = script.start(settings)
-    path = files.announced(settings.model or files.ROOT / curve_model.NAME)
+    path = checkpoints.find("ex_2b", settings.model, settings.out_dir)
     _, content = curve_model.load(path)
+    literal = None if settings.p else literal_beside(settings, content)
+    also = f"; beside it {checkpoints.shown(literal)}" if literal else ""
+    checkpoints.announce(path, content, also)
     if settings.p:
-        return write_curves(settings, device, content)
+        return write_curves(settings, device, path, content)
     from common.light_curves import evaluation, figures, reference, simulation  # not for --p
 
-    folder, simulated = simulation.truth_of(settings, content["source"], read_labels)
-    if not settings.model and not LITERAL.is_file():
-        raise InputError(f"no {LITERAL.name}: run `python ex_2b.py --prior standard` to make it")
+    simulated = simulation.truth_of(settings, content["source"], read_labels)
     n = 40 if settings.smoke else 1000
     sides = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the figure shades what is outside
         sides["generated"] = generate(SIZES, n, settings.seed, path, device)
         swept = sweep(SWEPT, SHOWN, settings.seed, path, device)
-        if not settings.model:  # beside the shipped model, the one asked for word by word
-            sides["literal"] = generate(SIZES, n, settings.seed, LITERAL, device)
-    truth, noise = reference.reference_curves(folder, SIZES, n, simulated)  # {p: (2, n, 300)}
+        if literal:
+            sides["literal"] = generate(SIZES, n, settings.seed, literal, device)
+    kept = Path(settings.out_dir) / "ex_2c_truth.npz"
+    truth, noise = reference.reference_curves(kept, SIZES, n, simulated)  # {p: (2, n, 300)}
     sides["simulated"] = [truth[p][0] for p in SIZES]
     curves = {
         name: np.stack([side[SIZES.index(p)][:2] for p in DRAWN]) for name, side in sides.items()
@@ -166,11 +179,10 @@ def main(argv=None) -> dict:
             plain = sides["literal"][SIZES.index(p)]
             rows[f"{p:g}"]["literal"] = evaluation.curve_distances(plain, real, ("c2st",))
         for k in ("c2st", "sf"):
-            usual = results.shipped("ex_2c", "by_p", f"{p:g}", "model", k)
-            print(f"p = {p:<5g} R_E: {k.upper()} {near[k]:.2f}, floor {floor[k]:.2f}{usual}")
+            print(f"p = {p:<5g} R_E: {k.upper()} {near[k]:.2f}, floor {floor[k]:.2f}")
     metrics = {"source": source, "curves_each": n, "trained_p": trained, "seed": settings.seed}
     metrics |= {"truth_ray_noise_rms": {f"{p:g}": e for p, e in noise.items()}, "by_p": rows}
-    return results.save_results(settings.out_dir, "ex_2c", metrics, {"ex_2c": figure}, [path])
+    return results.save_results(settings.out_dir, "ex_2c", metrics, {"ex_2c": figure})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Exercise 2(d): project generated light curves with UMAP and t-SNE; is there an order in p?
 
-    python ex_2d.py        -> figures/ex_2d.png, figures/ex_2d.json
+    python ex_2d.py        -> out/ex_2d.png, out/ex_2d.json
 
 Generated and simulated curves of 25 source sizes, and generated ones of p = 0.01, 0.02, 0.05 R_E,
 outside the trained range (crosses); once as curves (log10 magnification), once as log power spectra
@@ -8,9 +8,9 @@ above a floor of photometric noise.  Order in the trained range: Spearman's rho 
 map's first principal axis, and R^2 of log p predicted from 15 nearest neighbours in the map (5-fold
 cross-validation), each compared with shuffled p.  In the .json also R^2 of a curve's mean in place
 of log p ("level_r2"), of log p from one number a curve ("one_number_r2"), and the order with the
-crosses ("order_with_outside").  Needs checkpoints/ex_2b.pt (shipped) and the light curves of
---data-dir (default data/, simulated when absent).  Takes about a minute, most of it UMAP's and
-t-SNE's.
+crosses ("order_with_outside").  The model is --model, else out/ex_2b.pt of ex_2b.py, else the
+shipped checkpoints/ex_2b.pt; the light curves are those of --data-dir (default data/, simulated
+when absent).  Takes about a minute, most of it UMAP's and t-SNE's.
 Expect for spectra of generated curves, UMAP: rho = 0.94, R^2 = 0.95 (simulated: 0.94, 0.94); for
 the curves themselves R^2 = 0.46.
 """
@@ -27,7 +27,7 @@ from common.light_curves import data as curve_data
 from common.light_curves import figures, simulation
 from common.light_curves import model as curve_model
 from common.light_curves.evaluation import order, power_spectra, sample_by_size
-from common.runtime import files, results, script
+from common.runtime import checkpoints, results, script
 from common.runtime.device import hardware
 from common.runtime.options import Drawing, option, parse
 
@@ -74,10 +74,10 @@ def projections(features: dict, settings) -> dict:
 def main(argv=None) -> dict:
     """Project, measure, draw; return the numbers."""
     settings = parse(Settings, __doc__, argv, without=("device",))
-    results.keep_shipped(settings)
     device = script.start(settings)
-    path = files.announced(settings.model or files.ROOT / curve_model.NAME)
+    path = checkpoints.find("ex_2b", settings.model, settings.out_dir)
     model, content = curve_model.load(path)
+    checkpoints.announce(path, content)
     least, most = min(content["trained_p"]), max(content["trained_p"])
     simulation.check_together(folder := simulation.folder_of(settings), content["source"])
     simulated = simulation.is_simulated(folder)
@@ -111,7 +111,7 @@ def main(argv=None) -> dict:
     metrics |= {"settings": asdict(settings), "source": source, "hardware": hardware(device)}
     metrics["answer"] = title
     drawn = figures.projections(maps, log_p, inside, answers, f"{title}\n{source}")
-    metrics = results.save_results(settings.out_dir, "ex_2d", metrics, {"ex_2d": drawn}, [path])
+    metrics = results.save_results(settings.out_dir, "ex_2d", metrics, {"ex_2d": drawn})
     print(title.replace(chr(10), " "))
     return metrics
 

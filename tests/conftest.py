@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 
-from common.digits import data as digit_data
 from common.runtime import script
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,28 +98,3 @@ def write_idx(folder, images, labels, part="train"):
     head = struct.pack(">II", 2049, len(labels))
     (raw / f"{part}-labels-idx1-ubyte").write_bytes(head + labels.astype(np.uint8).tobytes())
     return raw
-
-
-@pytest.fixture(scope="session")
-def bundled():
-    """The digits that scikit-learn carries."""
-    return digit_data.bundled()
-
-
-@pytest.fixture
-def small_mnist(tmp_path):
-    """A folder with 40 training and 20 test digits in MNIST's format."""
-    generator = np.random.default_rng(0)
-    for part, n in (("train", 40), ("t10k", 20)):
-        images = generator.integers(0, 256, (n, 28, 28), dtype=np.uint8)
-        write_idx(tmp_path, images, np.arange(n) % 10, part)
-    return tmp_path
-
-
-@pytest.fixture(scope="session")
-def real_mnist():
-    """The real test digits where $MNIST_ROOT or data/ has them; skipped elsewhere."""
-    root = Path(os.environ.get("MNIST_ROOT") or ROOT / "data")
-    if not digit_data.has_files(root):
-        pytest.skip("no MNIST: set MNIST_ROOT to a folder with MNIST/raw/")
-    return digit_data.read(root)

@@ -64,7 +64,7 @@ def test_the_shipped_short_run_models_fill_the_roll(eps, most):
     assert all(row["diverged"] == 0 for row in found)
 
 
-@pytest.mark.parametrize("method", ex_3a.RECIPES)
+@pytest.mark.parametrize("method", ["cd", "replica", "short-run"])
 def test_a_resumed_training_is_the_uninterrupted_one(method, tmp_path, monkeypatch):
     """The same bits: weights, their average, persistent chains, history."""
     arguments = ["--method", method, "--points", "500", "--steps", "12", "--batch", "64"]
@@ -82,9 +82,9 @@ def test_a_resumed_training_is_the_uninterrupted_one(method, tmp_path, monkeypat
     with pytest.raises(SystemExit):
         ex_3a.main([*arguments, str(tmp_path / "b")])
     ex_3a.main([*arguments, str(tmp_path / "b"), "--resume"])
-    one, other = (torch.load(next(tmp_path.glob(f"{k}/c*/*.pt")))["weights"] for k in "ab")
+    one, other = (torch.load(next(tmp_path.glob(f"{k}/*.pt")))["weights"] for k in "ab")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
-    one, other = (json.loads(next(tmp_path.glob(f"{k}/figures/*.json")).read_text()) for k in "ab")
+    one, other = (json.loads(next(tmp_path.glob(f"{k}/*.json")).read_text()) for k in "ab")
     assert one["history"] == other["history"] and len(one["history"]["kl_nats"]) == 3
 
 
@@ -100,6 +100,27 @@ def test_models_of_different_data_and_foreign_checkpoints_are_refused(tmp_path):
     (tmp_path / "ex_3a_cd.pt").write_bytes(foreign)
     with pytest.raises(InputError, match=r"python ex_3a\.py"):
         ex_3b.main(["--smoke", "--model", str(tmp_path)])
+
+
+def test_own_models_replace_shipped_ones_of_the_same_name_and_one_line_says_so(tmp_path, capsys):
+    content = torch.load(ROOT / "checkpoints/ex_3a_cd.pt", weights_only=True)
+    content["weights"]["last.bias"] += 1
+    content["settings"]["steps"] = 20
+    torch.save(content, tmp_path / "ex_3a_cd.pt")
+    theirs, *_ = ex_3b.load_models(ex_3b.Settings(out_dir=str(tmp_path / "nothing")))
+    source = "scikit-learn's Swiss roll, noise 0.2"
+    assert capsys.readouterr().err == f"reading checkpoints/ex_3a_*.pt: {source}\n"
+    mine, *_ = ex_3b.load_models(ex_3b.Settings(out_dir=str(tmp_path)))
+    own = tmp_path / "ex_3a_cd.pt"
+    also = f"; in place of shipped ones {own}"
+    assert capsys.readouterr().err == f"reading checkpoints/ex_3a_*.pt: {source}{also}\n"
+    x = torch.randn(5, 2)
+    assert [*mine] == [*theirs]
+    changed = [name for name in mine if not torch.equal(mine[name][0.1](x), theirs[name][0.1](x))]
+    assert changed == ["cd"]
+    for model, said in ((own, f"{own}: {source}, 20 steps"), (tmp_path, f"{own}: {source}")):
+        ex_3b.load_models(ex_3b.Settings(model=str(model)))
+        assert capsys.readouterr().err.startswith(f"reading {said}")
 
 
 def test_a_chain_is_the_same_however_many_there_are():

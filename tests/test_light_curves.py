@@ -102,6 +102,6 @@ def test_the_truth_of_an_own_simulation_is_made_as_it_was(tmp_path, monkeypatch)
     source = simulation.source_of("own")
     assert source.endswith(", tracks of 2 R_E") and ex_2c.track_length(source) is None
     assert ex_2c.track_length(ex_2c.curve_model.load()[1]["source"]) == 4.5
-    folder, truth = simulation.truth_of(own, source, data_loader.read_labels)
-    assert str(folder) == "own" and truth.width == 8.0 and truth.pixels == 400
+    truth = simulation.truth_of(own, source, data_loader.read_labels)
+    assert truth.width == 8.0 and truth.pixels == 400
     assert {name: getattr(truth, name) for name in made} == made

@@ -1,7 +1,7 @@
 """Simulate the light curves of exercise 2, or draw the magnification map behind them.
 
     python -m common.light_curves                    -> data/labels.dat, data/12345/01.dat ...
-    python -m common.light_curves --map              -> figures/ex_2_map.png
+    python -m common.light_curves --map              -> out/ex_2_map.png
     python -m common.light_curves --kappa 0.6 --gamma 0.5 --smooth-fraction 0.5 --data-dir other
 
 The format is the assignment's (data/README.md).  Takes about a minute on 2 cores, 220 MB on disk;
@@ -17,7 +17,7 @@ from common.runtime.options import no_effect, parse
 
 
 def draw_map(settings) -> dict:
-    """Write figures/ex_2_map.png: the map of a point source, whole and in part; its mean."""
+    """Write OUT_DIR/ex_2_map.png: the map of a point source, whole and in part; its mean."""
     field = simulation.field_of(settings, settings.seed)
     mu, exact = magnification_map(field, settings.pixels, settings.rays), field.mean_magnification
     title = (
@@ -26,7 +26,7 @@ def draw_map(settings) -> dict:
         f"\nmean magnification {mu.mean():.9f}, exact {exact:.9f}"
     )
     figure = figures.magnification(mu / exact, field.width, min(10.0, field.width), title)
-    print(results.save_figure(Path(settings.out_dir) / "figures/ex_2_map.png", figure))
+    print(results.save_figure(Path(settings.out_dir) / "ex_2_map.png", figure))
     return {"mean": mu.mean(), "exact": exact}
 
 
@@ -35,7 +35,6 @@ def main(argv=None) -> dict:
     settings = parse(simulation.Settings, __doc__, argv, without=("device",))
     if settings.map:
         no_effect(settings, "curves discs length profile data_dir", "with --map")
-        results.keep_shipped(settings, but="map")
         script.start(settings)
         return draw_map(settings)
     no_effect(settings, "out_dir", "without --map: --data-dir says where the data go")

@@ -22,7 +22,9 @@ def training(metrics, pairs):
     left.set(xlabel="training step", ylabel="−ELBO [nats per curve]")
     right.plot(steps, history["kl"], "k-", label="KL(q(z|x,y) ‖ p(z|y))")
     right.set(xlabel="training step", ylabel="[nats per curve]", ylim=(0, None))
-    axes = rows[1].subplots(2, len(pairs), sharex=True, sharey="row", height_ratios=(1.6, 1))
+    axes = rows[1].subplots(
+        2, len(pairs), sharex=True, sharey="row", squeeze=False, height_ratios=(1.6, 1)
+    )
     for (above, below), (p, (truth, rebuilt)) in zip(axes.T, pairs.items(), strict=True):
         for k, (one, other) in enumerate(zip(truth, rebuilt, strict=True)):
             above.plot(one, color="0.72", lw=2.5, label="true" if k == 0 else None)

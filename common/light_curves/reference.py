@@ -5,7 +5,6 @@ import json
 import zipfile
 import zlib
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -25,14 +24,14 @@ MOST = 6  # times 6: so many in the place of one
 REACH = 4.0  # deviations of the source beyond which it counts as dark
 
 
-def reference_curves(folder, sizes, n: int, settings) -> tuple[dict, dict]:
-    """Simulate two sets of n curves for each size p: {p: (2, n, 300)}; kept in folder/truth.npz.
+def reference_curves(path, sizes, n: int, settings) -> tuple[dict, dict]:
+    """Simulate two sets of n curves for each size p: {p: (2, n, 300)}; kept in the file `path`.
 
     The stars are those of `simulation.simulate` with the same settings, the tracks new.  Gaussian
     sources smaller than SMALL pixels of its map are shot at directly, by `at_points`; second
     result: {p: relative rms error of a sample by the number of rays}, from 20 tracks of each.
     """
-    path, least = Path(folder) / "truth.npz", SMALL * settings.width / settings.pixels
+    least = SMALL * settings.width / settings.pixels
     own = {k: v for k, v in asdict(settings).items() if k in USED}
     recipe = json.dumps([list(sizes), n, own, [SMALL, SPACING, EVERY, APART, MOST, REACH]])
     broken = OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error

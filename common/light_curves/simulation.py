@@ -45,7 +45,7 @@ class Settings(Common):
     rays: float = option(5.0, "rays a pixel", minimum=0.1, maximum=1000.0)
     profile: str = option("gaussian", "of the source", choices=[*PROFILES])
     map: bool = option(
-        False, "draw the magnification map, figures/ex_2_map.png, and no data set", trains=False
+        False, "draw the magnification map, ex_2_map.png, and no data set", trains=False
     )
 
 
@@ -150,24 +150,23 @@ def is_simulated(folder) -> bool:
     return source_of(folder).startswith(SIMULATED)
 
 
-def truth_of(settings, source: str, read_labels) -> tuple[Path, Settings]:
-    """Return (folder to keep it in, what to simulate) as the truth beside generated curves.
+def truth_of(settings, source: str, read_labels) -> Settings:
+    """Return what to simulate as the truth beside generated curves.
 
     It is made as simulated data were, and beside other people's with the convergence, shear and
-    smooth fraction of their labels; nothing is written into their folder.  source: of the data that
-    the model was trained on; read_labels: `data_loader.read_labels`.  Raises InputError.
+    smooth fraction of their labels.  source: of the data that the model was trained on;
+    read_labels: `data_loader.read_labels`.  Raises InputError.
     """
     folder, own = data_folder(settings), default(settings)
     if not check_together(folder, source):
-        return folder, own
+        return own
     if is_simulated(folder) and not settings.smoke:
-        return folder, made_with(folder)
+        return made_with(folder)
     macro = {tuple(values[:3].tolist()) for *_, values in read_labels(folder / "labels.dat")}
     if len(macro) > 1:
         raise InputError(f"{folder / 'labels.dat'}: several k, g, s: no single truth; take --p")
     kappa, gamma, smooth = macro.pop()
-    own = replace(own, kappa=kappa, gamma=gamma, smooth_fraction=smooth)
-    return folder if is_simulated(folder) else Path(settings.out_dir) / "truth", own
+    return replace(own, kappa=kappa, gamma=gamma, smooth_fraction=smooth)
 
 
 def made_with(folder) -> Settings:

@@ -5,6 +5,7 @@ A checkpoint is a dictionary of tensors, numbers and strings, so that it loads w
 """
 
 import contextlib
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import torch
 
 from common.runtime import files
 from common.runtime.errors import InputError
+
+SHIPPED = files.ROOT / "checkpoints"  # no script writes here
 
 
 def save(path: Path, content: dict) -> Path:
@@ -23,24 +26,31 @@ def save(path: Path, content: dict) -> Path:
     return files.atomic_write(path, lambda temporary: torch.save(content, temporary))
 
 
-def unclaimed(path: Path, key: dict, force: bool, older: dict | None = None) -> Path:
-    """Return `path` if a training with the settings `key` may write its checkpoint there.
+def find(name: str, model: str = "", out_dir="") -> Path:
+    """Return the checkpoint to read: `model`, else NAME.pt in `out_dir`, else the shipped one."""
+    if model:
+        return Path(model)
+    own = Path(out_dir) / f"{name}.pt"
+    return own if out_dir and own.is_file() else SHIPPED / f"{name}.pt"
 
-    key: see `options.resume_key`, and "source", of the data.  older: what a checkpoint that lacks a
-    setting was trained with.  Raises InputError when the file there was trained with other settings
-    or on other data, unless `force` or both are --smoke.
+
+def shown(path) -> str:
+    """Return the name of a file as it is told: a shipped one from the project's folder on."""
+    path = Path(path)
+    inside = path.is_absolute() and path.is_relative_to(files.ROOT)
+    return str(path.relative_to(files.ROOT) if inside else path)
+
+
+def announce(path, content: dict, more: str = "") -> None:
+    """Say in one line on standard error which checkpoint is read, and what it was trained on.
+
+    content: of the checkpoint.  more: what else is read.
     """
-    if not force and Path(path).is_file():
-        was = dict(older or {})
-        with contextlib.suppress(Exception):  # damaged: nothing is lost
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            was |= {k: content[k] for k in key if k in content} | content["settings"]
-        for name in [] if was.get("smoke") and key.get("smoke") else key:
-            if name in was and was[name] != key[name]:
-                other = f"{name} = {was[name]}, not {key[name]}"
-                other += ": choose another --out-dir, or add --force to overwrite it"
-                raise InputError(f"{path} was trained with {other}")
-    return Path(path)
+    settings = content.get("settings")
+    settings = settings if isinstance(settings, dict) else {}
+    steps = f", {settings['steps']} steps" if settings.get("steps") else ""
+    source = " ".join(content["source"].split())
+    sys.stderr.write(f"reading {shown(path)}: {source}{steps}{more}\n")
 
 
 def load(path: Path, exercise: str, made_by: str, needs: dict | None = None) -> dict:

@@ -1,13 +1,11 @@
-"""Conditional variational autoencoder: encoder and decoder, ELBO terms, a tighter bound.
+"""Conditional variational autoencoder of exercise 2: encoder and decoder, ELBO terms.
 
     log p(x|y) >= ELBO = E_q(z|x,y)[ log p(x|z,y) ] - KL( q(z|x,y) || p(z|y) )
 
 with equality when q(z|x,y) is the posterior p(z|x,y).  All losses are nats per example: summed
-over pixels and latents.  The priors p(z|y) are in priors.py.
+over samples and latents.  The priors p(z|y) are in priors.py.
 (Kingma & Welling 2014; Sohn, Lee & Yan 2015, eq. 4.)
 """
-
-import math
 
 import torch
 import torch.nn.functional as F
@@ -93,59 +91,3 @@ def elbo_terms(model, x, y, log_likelihood=bernoulli_log_likelihood, eps=None, p
     z, log_q = reparameterise(*(posterior or model.encode(x, y)), eps=eps)
     kl = log_q - model.prior.log_prob(z, y)
     return -log_likelihood(x, model.decode(z, y)), kl
-
-
-def refine_posterior(
-    model, x, y, steps=50, draws=4, rate=0.05, log_likelihood=bernoulli_log_likelihood
-):
-    """Return the q, as `CVAE.encode` gives it, that maximises the ELBO of each x by itself.
-
-    Adam starts at the encoder's q and takes `steps` steps, `draws` of z each, while its rate falls
-    to 0.  What the ELBO gains is the amortisation gap: what it costs that one encoder serves all
-    x (Cremer, Li & Duvenaud 2018).  x (n, features), y (n,); the model's weights stay.
-    """
-    with torch.no_grad():
-        posterior = [t.clone().requires_grad_() for t in model.encode(x, y)]
-    rates = [rate, rate, rate / 16][: len(posterior)]  # `lower` has many entries, which add up
-    groups = [{"params": [t], "lr": r} for t, r in zip(posterior, rates, strict=True)]
-    optimizer, kept = torch.optim.Adam(groups, betas=(0.8, 0.95)), model.bfloat16
-    model.bfloat16 = True  # where it is fast: any q gives a bound
-    many_x, many_y = x.repeat(draws, 1), y.repeat(draws)
-    for step in range(steps):
-        for group, first in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = first * (1 - step / steps)
-        many = [t.repeat(draws, 1) for t in posterior]
-        terms = elbo_terms(model, many_x, many_y, log_likelihood, posterior=many)
-        optimizer.zero_grad()
-        (sum(terms).sum() / draws).backward(inputs=posterior)
-        optimizer.step()
-    model.bfloat16 = kept
-    return tuple(t.detach() for t in posterior)
-
-
-@torch.no_grad()
-def log_weights(
-    model, x, y, samples, posterior=None, log_likelihood=bernoulli_log_likelihood, rows=1000
-):
-    """Return log p(x|z_k,y) p(z_k|y) / q(z_k|x,y), z_k ~ q, k = 1 ... samples: (samples, n) nats.
-
-    Their mean over k is the ELBO.  posterior: another q than the encoder's.
-    Memory: max(rows, n) decoded x at a time.
-    """
-    posterior, found = posterior or model.encode(x, y), []
-    at_once = max(1, rows // len(x))
-    for first in range(0, samples, at_once):
-        k = min(at_once, samples - first)
-        many = [t.repeat(k, 1) for t in posterior]
-        terms = elbo_terms(model, x.repeat(k, 1), y.repeat(k), log_likelihood, posterior=many)
-        found.append(-sum(terms).view(k, len(x)))
-    return torch.cat(found)
-
-
-def importance_weighted_nll(log_w: torch.Tensor) -> torch.Tensor:
-    """Return -log 1/K sum_k exp(log_w_k): (K, n) of `log_weights` -> (n,) nats.
-
-    In expectation an upper bound on -log p(x|y), tighter with each sample and with a better q
-    (Burda, Grosse & Salakhutdinov 2016, eq. 8).
-    """
-    return math.log(len(log_w)) - log_w.logsumexp(0)

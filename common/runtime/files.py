@@ -17,22 +17,6 @@ from common.runtime.errors import InputError
 ROOT = Path(__file__).resolve().parents[2]  # of the project, where the shipped files are
 
 
-def find(name: str, out_dir: str) -> Path:
-    """Return `out_dir/name` if that file exists, else the project's own; say which on stderr."""
-    own = Path(out_dir) / name
-    return announced(own if own.is_file() else ROOT / name)
-
-
-def announced(path) -> Path:
-    """Return the `path` of what is read, once a line on standard error has named it."""
-    path = Path(path)
-    whole = Path(os.path.realpath(path))
-    inside = whole.is_relative_to(ROOT / "checkpoints")
-    shown = f"the project's {whole.relative_to(ROOT)}" if inside else path
-    sys.stderr.write(f"reading {shown}\n")
-    return path
-
-
 def _check_kind(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is a folder or a device; give the name of a file")
@@ -53,7 +37,7 @@ def check_writable(path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file: ties a JSON to the checkpoint that its numbers speak of."""
+    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 

@@ -37,9 +37,11 @@ class Common:
 
     seed: int = option(0, "seed of every random number", minimum=0, maximum=2**31 - 1)
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps: where to compute", trains=False)
-    threads: int = option(0, "CPU threads; 0: all", minimum=0, maximum=1024, trains=False)
+    threads: int = option(
+        0, "CPU threads; 0: all; default: $OMP_NUM_THREADS", minimum=0, maximum=1024, trains=False
+    )
     data_dir: str = option("", "where the data are (default: data, $MNIST_ROOT)", trains=False)
-    out_dir: str = option(".", "where results are written", smoke="smoke", trains=False)
+    out_dir: str = option("out", "where results are written", smoke="smoke", trains=False)
     smoke: bool = option(False, "tiny sizes, seconds instead of minutes; writes into smoke/")
 
 
@@ -48,14 +50,15 @@ class Training(Common):
     """The flags of the trainings that can be resumed."""
 
     resume: bool = option(False, "go on with the interrupted training", trains=False)
-    force: bool = option(False, "overwrite a checkpoint of other settings", trains=False)
 
 
 @dataclass(frozen=True)
 class Drawing(Common):
     """The flags of the scripts that draw from a trained model."""
 
-    model: str = option("", "checkpoint that is read (default: the shipped one)")
+    model: str = option(
+        "", "checkpoint that is read (default: that in --out-dir, else the shipped)"
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -115,12 +118,19 @@ def parse(settings_class, description, argv=None, positional=None, without=()):
     typed = {k: (*itertools.chain(*v),) if isinstance(v, list) else v for k, v in typed.items()}
     smoke = {name: field.metadata["smoke"] for name, field in fields.items()}
     smoke = {k: v for k, v in smoke.items() if v is not None} if typed.get("smoke") else {}
-    settings = settings_class(**smoke | typed)
+    settings = settings_class(**_usual_threads(fields) | smoke | typed)
     for name, field in fields.items():
         if wrong := _wrong(getattr(settings, name), field.metadata):
             parser.error(f"{_flag(name)} {wrong}")
     object.__setattr__(settings, "typed", frozenset(typed))  # no setting: what `no_effect` asks
     return settings
+
+
+def _usual_threads(fields) -> dict:
+    """Return {"threads": $OMP_NUM_THREADS} where that is set, for scripts that have the flag."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # 4,2: nested loops
+    wanted = int(first) if first.isascii() and first.isdigit() else 0
+    return {"threads": wanted} if "threads" in fields and 1 <= wanted <= 1024 else {}
 
 
 def _flag(name: str) -> str:

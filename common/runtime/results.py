@@ -1,7 +1,5 @@
 """What a script leaves besides weights: numbers as JSON, and figures."""
 
-import contextlib
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -10,61 +8,16 @@ from common.runtime import files
 from common.runtime.errors import InputError
 
 
-def keep_shipped(settings, but: str = "") -> None:
-    """Raise InputError if results of other `settings` would overwrite the shipped ones.
+def save_results(out_dir, name: str, metrics: dict, figures: dict) -> dict:
+    """Write FILE.png for each of `figures`, then NAME.json, into `out_dir`; print their names.
 
-    but: names of fields that do not count, divided by blanks.
+    figures: {file name without suffix: matplotlib figure}.  Returns `metrics`.
     """
-    if Path(settings.out_dir).resolve() != files.ROOT:
-        return
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        counts = field.metadata["trains"] or field.name == "data_dir"
-        if counts and field.name not in but.split() and value != field.default:
-            flag = f"--{field.name.replace('_', '-')} {value}"
-            raise InputError(f"{flag}: would overwrite the shipped results; give an --out-dir")
-
-
-def save_results(out_dir, name: str, metrics: dict, figures: dict, checkpoints=()) -> dict:
-    """Write figures/{file}.png for each of `figures`, then figures/{name}.json; print their names.
-
-    figures: {file name without suffix: matplotlib figure}.  checkpoints: paths of those that the
-    numbers speak of; their SHA-256 go into the JSON.  Returns `metrics` with them.
-    """
-    folder = Path(out_dir) / "figures"
-    stamps = {Path(path).stem: files.sha256(path) for path in checkpoints}
-    if len(stamps) == 1:
-        metrics = metrics | {"checkpoint_sha256": next(iter(stamps.values()))}
-    elif stamps:
-        metrics = metrics | {"checkpoints_sha256": stamps}
+    folder = Path(out_dir)
     for file, figure in figures.items():
         print(save_figure(folder / f"{file}.png", figure))
     print(save_json(folder / f"{name}.json", metrics))
     return metrics
-
-
-def expected(name: str, key: str, digits: int = 2, row: str = "") -> str:
-    """Return " (with default settings: 82.36 ± 0.14)", mean and deviation over seeds.
-
-    From `key` of `row` (default: `name`) in the project's figures/{name}_seeds.json; "" without it.
-    """
-    mean, std = (_shipped(f"{name}_seeds", row or name, part, key) for part in ("mean", "std"))
-    return "" if mean is None else f" (with default settings: {mean:.{digits}f} ± {std:.{digits}f})"
-
-
-def shipped(name: str, *keys: str, digits: int = 2) -> str:
-    """Return " (shipped: 0.52)", what figures/{name}.json of the project has at `keys`, or ""."""
-    found = _shipped(name, *keys)
-    return "" if found is None else f" (shipped: {found:.{digits}f})"
-
-
-def _shipped(name: str, *keys: str):
-    found = {}
-    with contextlib.suppress(InputError):  # damaged: nothing to compare with
-        found = read_json(files.ROOT / f"figures/{name}.json")
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
 
 
 def save_json(path: Path, content: dict) -> Path:

@@ -16,19 +16,20 @@ class State:
 
     checkpoint: the final file, ex_1b.pt; the state is ex_1b.resume.pt beside it; None keeps none.
     key: names and values that must be the same for the training to be the same.
-    resume: go on from the file.  force: begin anew although there is one.  every_seconds: how often
-    it is written.  Raises InputError when there is nothing to resume, when it is another training,
-    or when neither is asked for and there is one.
+    resume: go on from the file.  every_seconds: how often it is written.  Raises InputError when
+    there is nothing to resume, when it is another training, or when there is an unfinished training
+    that is not to be resumed.
     """
 
-    def __init__(self, checkpoint, key: dict, resume=False, force=True, every_seconds=20.0):
+    def __init__(self, checkpoint, key: dict, resume=False, every_seconds=20.0):
         self.path = Path(checkpoint).with_suffix(".resume.pt") if checkpoint else None
         self.key, self.every_seconds = key, every_seconds
         self.step, self.seconds, self.history, self.sums = 0, 0.0, {}, {}
         self.saved, self.saved_step = time.monotonic(), None  # None: nothing written or read yet
         self.content = self._read() if resume else None
-        if not resume and not force and self.path.exists():
-            raise InputError(f"{self.path}: an unfinished training; add --resume or --force")
+        if self.path and not resume and self.path.exists():
+            words = "add --resume to go on with it, or delete that file"
+            raise InputError(f"{self.path}: an unfinished training; {words}")
 
     def _read(self):
         if not self.path.is_file():

@@ -26,7 +26,7 @@ def start(settings) -> torch.device:
     is not here, and for an `out_dir` that cannot be written, before the work is done.
     Under torchrun it also joins the other processes, with which it shares the cores.
     """
-    files.check_writable(Path(settings.out_dir) / "figures/new")
+    files.check_writable(Path(settings.out_dir) / "new")
     distributed.init()
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)

@@ -1,10 +1,6 @@
 """Bad data by name, beyond what test_data_loader.py holds: named or right."""
 
-import gzip
 import os
-import struct
-import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +8,6 @@ import torch
 
 import data_loader
 from common import swiss_roll
-from common.digits import data as digit_data
 from common.light_curves import simulation
 from common.runtime.errors import InputError
 from common.swiss_roll import data as roll_data
@@ -33,43 +28,6 @@ def test_pipes_and_folders_in_place_of_files_do_not_hang(folder, name, make):
     else:
         with pytest.raises(ValueError, match=r"\.dat"):
             data_loader.dataloader(folder)
-
-
-def test_old_processed_digits_do_not_replace_the_files(small_mnist):
-    """torchvision reads MNIST/processed/*.pt, which its old versions wrote, in place of raw/."""
-    folder = small_mnist / "MNIST/processed"
-    folder.mkdir()
-    other = (torch.zeros(50, 28, 28, dtype=torch.uint8), torch.arange(50) % 10)
-    for name in ("training.pt", "test.pt"):
-        torch.save(other, folder / name)
-    data = digit_data.read(small_mnist)
-    assert len(data.train_images) == 40 and data.train_images.max() > 0
-
-
-HEADS = {
-    "no bytes": b"",
-    "a short head": struct.pack(">I", 2051),
-    "floats": struct.pack(">IIII", 0x0D03, 40, 28, 28) + bytes(4 * 40 * 784),
-    "four dimensions": struct.pack(">IIIII", 2052, 40, 1, 28, 28) + bytes(40 * 784),
-    "a size of 4 billion": struct.pack(">IIII", 2051, 2**32 - 1, 28, 28) + bytes(40 * 784),
-    "sizes whose product is 2 ** 64": struct.pack(">IIII", 2051, 2**31, 2**31, 4),
-    "more than it says": struct.pack(">IIII", 2051, 40, 28, 28) + bytes(40 * 784 + 1),
-    "packed": gzip.compress(struct.pack(">IIII", 2051, 40, 28, 28) + bytes(40 * 784)),
-}
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_idx_files_that_are_none_are_refused(small_mnist, head, monkeypatch):
-    """Also as under `python -O`, where torchvision's reader asserts nothing."""
-    name, reader = "train-images-idx3-ubyte", digit_data.torchvision_mnist()
-    (small_mnist / "MNIST/raw" / name).write_bytes(HEADS[head])
-    silent = types.ModuleType(reader.__name__)
-    silent.__package__, source = reader.__package__, Path(reader.__file__).read_bytes()
-    exec(compile(source, reader.__file__, "exec", optimize=1), silent.__dict__)
-    for one in (reader, silent):
-        monkeypatch.setattr(digit_data, "torchvision_mnist", lambda one=one: one)
-        with pytest.raises(InputError, match=f"{name} is truncated or damaged"):
-            digit_data.read(small_mnist)
 
 
 POINTS = "1.0,2.0\n" * 120

@@ -28,9 +28,10 @@ def drawn(path):
 
 
 def state(path):
-    """Save the state of a training, whose checkpoint would be a.pt."""
+    """Save the state of a training."""
     model = torch.nn.Linear(300, 100)
-    kept = resume.State(path.with_name("a.pt"), {})
+    kept = resume.State(None, {})
+    kept.path = path  # a state that is there would be refused
     kept.begin(model, torch.optim.AdamW(model.parameters()))
     kept.save([0.1])
 
@@ -47,7 +48,7 @@ WRITERS = {
 
 @POSIX
 @pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("room", [0, 1, 1000, 5000])
+@pytest.mark.parametrize("room", [0, 1000])
 def test_full(tmp_path, name, room):
     """Files may have `room` bytes at most: the system refuses the next one, as a full disk does."""
     path = tmp_path / name
@@ -68,13 +69,12 @@ def test_full(tmp_path, name, room):
 
 AS_NOBODY = """
 import os, sys
-import ex_1c, ex_2a, ex_2c
+import ex_2a, ex_2c
 from common.light_curves import __main__ as simulation
 from common.runtime import script
 sys.argv[0] = "a script"
-runs = [(ex_1c.main, ["1"]), (ex_2a.main, []), (ex_2c.main, ["--p", "0.3"]),
-        (simulation.main, ["--smoke"])]
-for main, more in runs[:3]:  # what is imported late, nobody may not be able to read
+runs = [(ex_2a.main, []), (ex_2c.main, ["--p", "0.3"]), (simulation.main, ["--smoke"])]
+for main, more in runs[:2]:  # what is imported late, nobody may not be able to read
     main([*more, "--out-dir", sys.argv[1]])
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -92,19 +92,18 @@ for main, more in runs:
 def test_read_only(tmp_path):
     """Run as nobody, where the test is run by root, who may write everywhere."""
     folder = tmp_path / "out"
-    (folder / "figures").mkdir(parents=True)
-    (folder / "figures/ex_1c_1.png").write_text("earlier")
-    for path in (folder / "figures", folder):
-        path.chmod(0o555)
+    folder.mkdir()
+    (folder / "ex_2a.png").write_text("earlier")
+    folder.chmod(0o555)
     for parent in (tmp_path, tmp_path.parent):
         parent.chmod(parent.stat().st_mode | 0o055)
     done = run_script(["-c", AS_NOBODY, tmp_path / "warm"], folder, PYTHONDONTWRITEBYTECODE="1")
     folder.chmod(0o755)
-    assert done.stdout.count("status 2\n") == done.stdout.count("status") == 4, done
+    assert done.stdout.count("status 2\n") == done.stdout.count("status") == 3, done
     errors = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert len(errors) == 4 and all("cannot write" in line for line in errors), done.stderr
+    assert len(errors) == 3 and all("cannot write" in line for line in errors), done.stderr
     assert "Traceback" not in done.stderr
-    assert (folder / "figures/ex_1c_1.png").read_text() == "earlier"
+    assert (folder / "ex_2a.png").read_text() == "earlier"
 
 
 def at_once(commands, folder):
@@ -117,20 +116,19 @@ def at_once(commands, folder):
 
 
 def test_two_at_once(tmp_path):
-    command = [str(ROOT / "ex_1c.py"), "2023", "--examples"]
+    command = [str(ROOT / "ex_2a.py")]
     for error, status in at_once([command, command], tmp_path):
         assert status == 0, error
     check_whole(tmp_path)
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize(("other", "status"), [("0.3", 0), ("0.5", 2)])
-def test_two_simulations_at_once_do_not_mix(tmp_path, other, status):
-    """Whoever comes second waits, and is then told of a data set that is there, if another."""
+def test_two_simulations_at_once_do_not_mix(tmp_path):
+    """Whoever comes second waits, and is then told of another data set that is there."""
     command = ["-m", "common.light_curves", "--smoke", "--discs", "1", "--data-dir", "data"]
-    ends = at_once([[*command, "--kappa", kappa] for kappa in ("0.3", other)], tmp_path)
-    assert sorted(code for _, code in ends) == [0, status], ends
-    assert any("is there already" in error for error, _ in ends) == (status == 2)
+    ends = at_once([[*command, "--kappa", kappa] for kappa in ("0.3", "0.5")], tmp_path)
+    assert sorted(code for _, code in ends) == [0, 2], ends
+    assert any("is there already" in error for error, _ in ends)
 
 
 def test_two_threads_write_one_file_whole(tmp_path):

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from test_training import fit
+from test_old_loop import fit
 
 import ex_2b
 from common import ebm, swiss_roll
-from common.digits import model as digit_model
 from common.light_curves import model as curve_model
 from common.runtime import cvae
 from common.runtime.errors import InputError
@@ -37,7 +36,7 @@ def test_what_is_not_finite_stops_with_step_terms_and_the_last_good_state(tmp_pa
     kept = torch.load(tmp_path / "a.resume.pt", weights_only=True)
     assert kept["step"] == 3 and all(v.isfinite().all() for v in kept["weights"].values())
     with pytest.raises(InputError, match=r"step 0: .* no state was saved before it"):
-        fit(path, 9, at=0, act=infinite, every_seconds=1e9)  # that of another run is not its own
+        fit(tmp_path / "b.pt", 9, at=0, act=infinite, every_seconds=1e9)
 
 
 STATES = [
@@ -79,12 +78,10 @@ def test_float32_losses_are_float64_losses(monkeypatch):
     """Mean difference over mean size, below the tolerance of each."""
     monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor.to(torch.get_default_dtype()))
     torch.manual_seed(0)
-    x, y = torch.rand(20, 784).round(), torch.arange(20) % 10
     curves, p = 0.1 * torch.randn(20, 300).cumsum(1) / 17, torch.logspace(-1, 0.7, 20)
     points, energy = swiss_roll.sample(200), ebm.load(ROOT / "checkpoints/ex_3a_cd.pt")
     likelihood = lambda m: partial(curve_model.log_likelihood, edge=m.decoder.edge)  # noqa: E731
     losses = {
-        "digits": (1e-5, digit_model.load()[0], lambda m, kind: elbo(m, x.to(kind), y)),
         "curves": (1e-4, curve_model.load()[0],
                    lambda m, kind: elbo(m, curves.to(kind), p.to(kind), likelihood(m))),
         "energy": (1e-5, energy, lambda m, kind: m(points.to(kind))),

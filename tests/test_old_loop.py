@@ -1,4 +1,4 @@
-"""The training loop: resumed runs equal uninterrupted ones, signals and bad numbers end cleanly."""
+"""The loop of exercises 2 and 3: resumed runs equal uninterrupted ones, signals end cleanly."""
 
 import concurrent.futures
 import os
@@ -42,15 +42,16 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path, number, end):
 
 
 def test_resume_refuses_another_training_and_nothing(tmp_path):
-    """Nor is an unfinished training lost by starting anew."""
+    """Nor is an unfinished training lost by starting anew: one line says what to do with it."""
     path, kept = tmp_path / "a.pt", tmp_path / "a.resume.pt"
     with pytest.raises(InputError, match="no unfinished training"):
         fit(path, 5, resume=True)
     right = {"width": 3, "data_sha256": "one"}
     fit(path, 5, key=right)
     before = kept.read_bytes()
-    with pytest.raises(InputError, match="unfinished training; add --resume or --force"):
-        resume.State(path, {}, force=False)
+    words = r"a\.resume\.pt: an unfinished training; add --resume to go on with it, or delete"
+    with pytest.raises(InputError, match=words):
+        resume.State(path, right)
     for name, other in (("width", 4), ("data_sha256", "two")):
         with pytest.raises(InputError, match=f"{name} = {right[name]}, not {other}"):
             resume.State(path, right | {name: other}, resume=True)
