@@ -21,6 +21,6 @@ Machinery, to be read last if at all:
   runtime        what exercises 2 and 3 still use: their training loop, the terms of the
                  ELBO and the priors of exercise 2, options, checkpoints, files, seeds
 
-Imports go one way: training, runtime <- methods <- subjects <- scripts <- studies, benchmarks,
-report; subjects do not import each other (tests/test_house.py).
+Imports go one way: training, runtime <- methods <- subjects <- scripts <- studies;
+subjects do not import each other (tests/test_house.py).
 """
