@@ -14,8 +14,11 @@ them to load torch; needs checkpoints/ex_1b.pt (shipped), not MNIST.  From Pytho
     ex_1c.draw_number("2023")        (32, width) float32 in [0, 1]
 """
 
+import operator
 import re
+import warnings
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +29,7 @@ import tyro
 
 from common.digits import figures
 from common.digits.model import as_labels, draw, load_model
-from common.training import InputError, check, pick_device, run, save_figure, say, whole
+from common.training import InputError, check, pick_device, run, save_figure, say, write_whole
 
 DIGITS = 20_000  # in one picture, at most
 
@@ -36,8 +39,8 @@ class Settings:
     numbers: Annotated[tuple[str, ...], tyro.conf.Positional] = ()  # such as 2023 or 007
     labels: tuple[int, ...] = ()  # draw an image for each of these labels
     samples: int = 1  # versions of each number
-    one_hand: bool = True  # one handwriting for all digits of a number
-    out: Path | None = None  # picture to write: .png, .jpg or .pdf
+    one_hand: bool = True  # one handwriting for all digits of a number (--labels: never)
+    out: Path | None = None  # one picture for all: .png, .jpg or .pdf
     seed: int = 0
     model: str = ""  # checkpoint; default: ex_1b.pt in --out-dir if it is there, else the shipped
     device: str = "auto"  # cpu, cuda, ...
@@ -56,8 +59,12 @@ def generate(
     such checkpoint or device.
     """
     y = as_labels(labels)
-    network, _, _ = load_model(model, device)
-    return _draw(network, y, seed, one_hand)
+    if sorted(y.tolist()) == [0] * 9 + [1]:
+        words = "labels: nine 0 and one 1 are ten labels; of a one-hot vector give the argmax"
+        warnings.warn(words, stacklevel=2)
+    with _random_numbers(seed, device):
+        network, _, _ = load_model(model, device)
+        return draw(network, y, one_hand).numpy()
 
 
 def draw_number(
@@ -68,7 +75,10 @@ def draw_number(
     number: 2023, or text such as "007".  one_hand: all digits from one u; False draws each anew.
     The rest, and what it raises: as in `generate`.
     """
-    return figures.number_row(generate(digits_of(number), seed, model, device, one_hand))
+    digits = digits_of(number)
+    with warnings.catch_warnings(action="ignore"):  # 1000000000 is no one-hot vector
+        images = generate(digits, seed, model, device, one_hand)
+    return figures.number_row(images)
 
 
 def digits_of(number: str | int) -> list[int]:
@@ -81,18 +91,24 @@ def digits_of(number: str | int) -> list[int]:
     shown = repr(text if len(text) <= 20 else text[:20] + "...")
     if re.fullmatch("[0-9]+", text):
         raise InputError(f"{shown} has {len(text):,} digits: at most 1,000 are drawn")
-    wrong = next((c for c in text if c not in "0123456789"), "nothing")
-    raise InputError(f"{shown}: {wrong!r} is no digit; give a number of the digits 0-9 alone")
+    wrong = [repr(c) for c in text if c not in "0123456789"]
+    what = f"{wrong[0]} is no digit" if wrong else "there is no digit"
+    raise InputError(f"{shown}: {what}; give a number of the digits 0-9 alone")
 
 
-def _draw(network, labels, seed, one_hand=False) -> np.ndarray:
-    """Draw from a loaded model; the caller's random numbers stay as they were."""
-    if seed is not None and (isinstance(seed, bool) or not 0 <= seed < 2**63):
-        raise InputError(f"seed = {seed!r}: give a whole number from 0, or None")
-    device = next(network.parameters()).device
+@contextmanager
+def _random_numbers(seed, device):
+    """Seed torch in the block (None: from the system); the caller's state stays as it was."""
+    try:
+        seed = None if seed is None else operator.index(seed)
+    except TypeError:
+        seed = -1
+    if seed is not None and not 0 <= seed < 2**63:
+        raise InputError("seed: give a whole number from 0, or None")
+    device = pick_device(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.seed() if seed is None else torch.manual_seed(int(seed))
-        return draw(network, labels, one_hand).numpy()
+        torch.seed() if seed is None else torch.manual_seed(seed)
+        yield
 
 
 def main(settings) -> dict:
@@ -101,22 +117,26 @@ def main(settings) -> dict:
     numbers = [n for n in settings.numbers for _ in range(settings.samples)]
     if not numbers and not settings.labels:
         raise InputError("give a number such as 2023, or --labels 0 2 3")
+    if numbers and settings.labels and settings.out:
+        raise InputError("--out: give it with numbers or with --labels, not with both")
     if sum(len(digits_of(number)) for number in numbers) > DIGITS:
         raise InputError(f"too many digits for one picture: at most {DIGITS:,}")
-    pick_device(settings.device)
+    labels = as_labels(settings.labels)
     network, content, path = load_model(settings.model, settings.device, settings.out_dir)
     say(f"reading {path}: {content['about']}")
 
     pictures = {}
     for k, number in enumerate(numbers):
-        images = _draw(network, as_labels(digits_of(number)), settings.seed + k, settings.one_hand)
+        with _random_numbers(settings.seed + k, settings.device):
+            images = draw(network, as_labels(digits_of(number)), settings.one_hand)
         place = settings.out or settings.out_dir / f"ex_1c_{number[:100]}.png"
         pictures.setdefault(place, []).append(figures.number_row(images))
     for place, rows in pictures.items():
         _write_page(place, figures.page(rows))
     if settings.labels:
-        place = settings.out_dir / "ex_1c_labels.png"
-        images = _draw(network, as_labels(settings.labels), settings.seed)
+        place = settings.out or settings.out_dir / "ex_1c_labels.png"
+        with _random_numbers(settings.seed, settings.device):
+            images = draw(network, labels)
         save_figure(place, figures.labelled(images, settings.labels, "an image for each label"))
         print(place)
         pictures[place] = images
@@ -128,7 +148,7 @@ def _write_page(path, grey):
 
     if Path(path).suffix.lower() not in (".png", ".jpg", ".jpeg", ".pdf"):
         raise InputError(f"cannot write {path}: the name must end in .png, .jpg or .pdf")
-    print(whole(path, lambda temporary: Image.fromarray(grey).save(temporary)))
+    print(write_whole(path, lambda temporary: Image.fromarray(grey).save(temporary)))
 
 
 if __name__ == "__main__":

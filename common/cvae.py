@@ -21,8 +21,9 @@ from common.training import fast_bfloat16
 def elbo_terms(model, x, y, q=None):
     """Return log p(x|z,y) and log q(z|x,y) - log p(z|y) for one z ~ q(z|x,y): (n,), (n,) nats.
 
-    Their means estimate the two terms of the ELBO without bias; with a learned prior the second
-    one, the KL, has no closed form.  x (n, pixels), y (n,).  q: instead of the model's posterior.
+    Their means estimate the two terms of the ELBO without bias.  The second one may be negative
+    for a single z; its mean, the KL, has a closed form for p(z|y) = N(0, I) only.
+    x (n, pixels), y (n,).  q: instead of the model's posterior.
     """
     q = q or model.posterior(x, y)
     z = q.rsample()
@@ -34,8 +35,9 @@ def elbo_terms(model, x, y, q=None):
 def gaussian(numbers: torch.Tensor, latent: int):
     """Return N(mu, L L^T) over (n, latent) from a network's output (n, k).
 
-    k = 2 latent: mu and log variances, a diagonal covariance.  k = 2 latent + latent (latent - 1)
-    / 2: also the entries of L below its diagonal, a full covariance.
+    The numbers are mu, b and, if there are latent (latent - 1) / 2 more, c: L_ii = exp(b_i / 2),
+    with b in [-10, 5], and L_ij = 0.3 c_ij below the diagonal, a full covariance; without c, L is
+    diagonal.
     """
     mu, logvar, below = numbers.tensor_split([latent, 2 * latent], 1)
     deviation = (0.5 * logvar.clamp(-10, 5)).exp()
@@ -78,9 +80,11 @@ class CVAE(nn.Module):
     def draw(self, y: torch.Tensor, u=None) -> torch.Tensor:
         """Draw z ~ p(z|y) and return E[x|z,y]: labels (n,) -> (n, pixels) in [0, 1].
 
-        u (n, latent): the handwriting, see priors.FlowPrior.sample; None draws it.
+        z = T_y(u), u ~ p(u); u (n, latent) is the handwriting, None draws it.
         """
-        return self.likelihood(self.prior.sample(y, u), y).mean
+        u = self.prior.sample_u(len(y)) if u is None else u
+        z = self.prior.transform(u, y)
+        return self.likelihood(z, y).mean
 
     @torch.no_grad()
     def probe(self) -> torch.Tensor:
@@ -95,7 +99,7 @@ class CVAE(nn.Module):
         return F.one_hot(y, self.classes).float()
 
     def _run(self, network, *inputs):
-        """Products in bfloat16 in training, where the hardware has them; the rest in float32."""
+        """In training run a network in bfloat16 where the hardware has it; return float32."""
         device = inputs[0].device
         fast = self.training and fast_bfloat16(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):

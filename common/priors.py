@@ -1,6 +1,6 @@
 """Conditional priors p(z|y): the textbook's N(0, I), and a learned flow over a mixture.
 
-Each has `latent`, log_prob(z, y) in nats and sample(y).
+Each is z = T_y(u), u ~ p(u), with log_prob(z, y) in nats, sample(y), sample_u(n), transform(u, y).
 """
 
 import itertools
@@ -20,18 +20,23 @@ class StandardPrior(nn.Module):
     def __init__(self, latent: int):
         super().__init__()
         self.latent = latent
+        self.register_buffer("mean", torch.zeros(latent), persistent=False)
 
     def log_prob(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return log N(z; 0, I): z (n, latent), y ignored -> (n,) nats."""
         return -0.5 * (z * z + LOG_2PI).sum(1)
 
-    def sample(self, y: torch.Tensor, u=None) -> torch.Tensor:
-        """Draw z = u ~ N(0, I) for each condition: y (n,) -> (n, latent)."""
-        return self.sample_u(len(y), y.device) if u is None else u
+    def sample(self, y: torch.Tensor) -> torch.Tensor:
+        """Draw z ~ N(0, I) for each condition: y (n,) -> (n, latent)."""
+        return self.sample_u(len(y))
 
-    def sample_u(self, n: int, device="cpu") -> torch.Tensor:
+    def sample_u(self, n: int) -> torch.Tensor:
         """Draw u ~ N(0, I): (n, latent)."""
-        return torch.randn(n, self.latent, device=device)
+        return self.mean + torch.randn(n, self.latent, device=self.mean.device)
+
+    def transform(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return z = u."""
+        return u
 
 
 class Mixture(nn.Module):
@@ -68,9 +73,9 @@ class FlowPrior(nn.Module):
 
         log p(z|y) = log p(u) + log |det du/dz|,    u = T_y^-1(z)
 
-    T_y is a chain of `couplings` affine couplings that see y, then a scale and a shift of y.  u is
-    what all conditions share: for digits the handwriting, so that one u under ten labels is ten
-    digits in one hand.  At the start T_y is the identity, up to the order of the latents.
+    T_y is a chain of `couplings` affine couplings whose networks are given y, then
+    z_i = u_i exp(a_i(y)) + b_i(y).  p(u) does not depend on y: for digits u is the handwriting, and
+    one u under ten labels is ten digits in one hand.  At the start T_y only permutes the latents.
 
     classes: y is a class, (n,) int64 in 0 ... classes - 1; None: y is a number above 0, (n,) float,
     which enters as log y and is clamped to `limits`, the range of training, since networks
@@ -91,8 +96,8 @@ class FlowPrior(nn.Module):
             self.affine = _starts_at_zero(1, 32, 2 * latent)
             self.condition = nn.Sequential(nn.Linear(1, 32), nn.SiLU(), nn.Linear(32, 8))
             self.register_buffer("limits", torch.tensor([0.0, math.inf]))
-        self.fixed = latent // 2  # of the latents that a coupling leaves as they are
-        self.steepest = min(1.0, 4 / max(1, couplings))  # |s|: many stretch no more than few
+        self.fixed = latent // 2  # how many latents a coupling leaves as they are
+        self.steepest = min(1.0, 4 / max(1, couplings))  # bounds |s|, and the sum of |s| by 4
         sizes = (self.fixed + 8, hidden, hidden, 2 * (latent - self.fixed))
         self.networks = nn.ModuleList(_starts_at_zero(*sizes) for _ in range(couplings))
         orders = [torch.randperm(latent) for _ in range(couplings)]
@@ -100,20 +105,20 @@ class FlowPrior(nn.Module):
 
     def transform(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return z = T_y(u): u (n, latent), y (n,) -> (n, latent)."""
-        seen = self._seen(y)
-        c = self.condition(seen)
+        given = self._given(y)
+        c = self.condition(given)
         for network, order in zip(self.networks, self.orders, strict=True):
             a, b = u[:, : self.fixed], u[:, self.fixed :]
             s, t = self._scale_and_shift(network, a, c)
             u = torch.cat([a, b * s.exp() + t], 1)[:, order]
-        scale, shift = self.affine(seen).chunk(2, 1)
+        scale, shift = self.affine(given).chunk(2, 1)
         return u * scale.exp() + shift
 
     def inverse(self, z: torch.Tensor, y: torch.Tensor):
         """Return u = T_y^-1(z) and log |det du/dz|: z (n, latent), y (n,) -> (n, latent), (n,)."""
-        seen = self._seen(y)
-        c = self.condition(seen)
-        scale, shift = self.affine(seen).chunk(2, 1)
+        given = self._given(y)
+        c = self.condition(given)
+        scale, shift = self.affine(given).chunk(2, 1)
         u = (z - shift) * (-scale).exp()
         log_det = -scale.sum(1)
         for network, order in zip(reversed(self.networks), self.orders.flip(0), strict=True):
@@ -129,15 +134,16 @@ class FlowPrior(nn.Module):
         u, log_det = self.inverse(z, y)
         return self.base.log_prob(u) + log_det
 
-    def sample(self, y: torch.Tensor, u=None) -> torch.Tensor:
-        """Draw z ~ p(z|y) for each condition, or return T_y(u): y (n,) -> (n, latent)."""
-        return self.transform(self.sample_u(len(y)) if u is None else u, y)
+    def sample(self, y: torch.Tensor) -> torch.Tensor:
+        """Draw z ~ p(z|y) for each condition: y (n,) -> (n, latent)."""
+        return self.transform(self.sample_u(len(y)), y)
 
-    def sample_u(self, n: int, device=None) -> torch.Tensor:
-        """Draw u ~ p(u), which knows no condition: (n, latent)."""
+    def sample_u(self, n: int) -> torch.Tensor:
+        """Draw u ~ p(u): (n, latent)."""
         return self.base.sample(n)
 
-    def _seen(self, y):
+    def _given(self, y):
+        """Return what the networks are given: the class, or log y, (n, 1)."""
         if self.classes:
             return y
         if not bool(((y > 0) & (y < math.inf)).all()):  # nan is not above 0, either

@@ -45,7 +45,10 @@ def run(main, settings_class) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("stopped; if it was training, the same command goes on from here", file=sys.stderr)
+        print(
+            "stopped; if it was training, the same command goes on from the last whole epoch",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except BrokenPipeError:  # python ex_1c.py 1 | head -0
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,18 +73,20 @@ def check(settings, **ranges) -> None:
 def key_of(settings, data, *code) -> dict:
     """Return what two runs have in common when one may go on where the other stopped.
 
-    settings: a dataclass; folders and the device do not count.  data: tensors.  code: modules, or
-    paths of source files, with the model and the loss.
+    settings: a dataclass; folders and the device do not count.  data: tensors.  code: the files
+    with the model and the loss, from the project's folder on, or whole paths.
     """
-    chosen = {k: v for k, v in dataclasses.asdict(settings).items() if k not in PLACES}
+    chosen = {k: v for k, v in dataclasses.asdict(settings).items() if k not in NOT_IN_KEY}
     key = {f"--{name.replace('_', '-')}": repr(value) for name, value in chosen.items()}
+    key["the number of processes"] = str(processes())
     key["the data"] = _digest(tensor.cpu().numpy().tobytes() for tensor in data)
-    paths = [Path(getattr(part, "__file__", part)) for part in code]
-    key |= {f"the code of {path.name}": _digest([path.read_bytes()]) for path in paths}
+    for name in code:
+        path = ROOT / name  # a whole path stays as it is
+        key[f"the code of {path.name}"] = _digest([path.read_bytes()])
     return key
 
 
-PLACES = ("data_dir", "out_dir", "device", "restart")
+NOT_IN_KEY = ("data_dir", "out_dir", "device", "restart")  # settings
 
 
 def _digest(parts) -> str:
@@ -95,7 +100,7 @@ def resumable(path, rounds: int, key: dict, history: list, **parts):
     """Yield 0 ... rounds - 1, from where the file `path` left off; the same bits as without a stop.
 
     After each round the states of `parts` (models, optimisers), the history and the random states
-    go into `path`; `save` removes the file once the result is safe.  path None keeps nothing.
+    go into `path`, which the script removes once its results are written.  path None keeps nothing.
     Raises InputError if `path` was written by a run with another `key`: see `key_of`.
     """
     first = 0
@@ -135,7 +140,7 @@ def _set_random_state(states: list, done: int) -> None:
 # --- files --------------------------------------------------------------------------------------
 
 
-def whole(path, write) -> Path:
+def write_whole(path, write) -> Path:
     """Call write(temporary), then move that file to `path`: a kill leaves the old or the new one.
 
     Raises InputError when it cannot be written, for example because the disk is full.
@@ -155,11 +160,9 @@ def whole(path, write) -> Path:
     return path
 
 
-def save(path, content: dict, unfinished=None) -> None:
-    """Write a dictionary of tensors, numbers and strings; then remove the file `unfinished`."""
-    whole(path, lambda temporary: torch.save(content, temporary))
-    if unfinished is not None:
-        unfinished.unlink(missing_ok=True)
+def save(path, content: dict) -> None:
+    """Write a dictionary of tensors, numbers and strings, whole."""
+    write_whole(path, lambda temporary: torch.save(content, temporary))
 
 
 def checkpoint(model, kind: str, **about) -> dict:
@@ -197,7 +200,7 @@ def load(path, kind: str, build, device="cpu"):
     content = _load(path)
     found = content.get("kind") if isinstance(content, dict) else None
     if found != kind:
-        raise InputError(f"{path}: not a checkpoint of {kind}; train one: python {kind[:5]}.py")
+        raise InputError(f"{path}: no checkpoint of {kind}, but of {found}; give another file")
     try:
         model = build(content).eval()
         model.load_state_dict(content["weights"])
@@ -231,7 +234,9 @@ def write(folder, name: str, numbers: dict, **figures) -> dict:
         for suffix in ("png", "svg"):
             save_figure(Path(folder) / f"{name}_{label}.{suffix}", figure)
     text = json.dumps(_rounded(numbers), indent=1, allow_nan=False) + "\n"
-    print(whole(Path(folder) / f"{name}.json", lambda t: t.write_text(text, encoding="utf-8")))
+    print(
+        write_whole(Path(folder) / f"{name}.json", lambda t: t.write_text(text, encoding="utf-8"))
+    )
     return numbers
 
 
@@ -241,7 +246,7 @@ def save_figure(path, figure) -> None:
     if kind not in ("png", "svg", "pdf"):
         raise InputError(f"cannot write {path}: the name must end in .png, .svg or .pdf")
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-    whole(path, lambda t: figure.savefig(t, format=kind, dpi="figure", metadata=undated))
+    write_whole(path, lambda t: figure.savefig(t, format=kind, dpi="figure", metadata=undated))
 
 
 def _rounded(value):
@@ -314,9 +319,13 @@ def is_main() -> bool:
 
 
 def my_share(*tensors):
-    """Return the rows of each tensor that this process trains on: all of them without torchrun."""
+    """Return the rows of each tensor that this process trains on: all of them without torchrun.
+
+    From here on each of torchrun's processes draws random numbers of its own.
+    """
     if processes() == 1:
         return tensors
+    torch.manual_seed(torch.initial_seed() + 1000 * dist.get_rank())
     each = len(tensors[0]) // processes()
     return tuple(tensor[dist.get_rank() * each :][:each] for tensor in tensors)
 

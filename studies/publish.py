@@ -39,7 +39,7 @@ def check_settings(path: Path, found: dict) -> None:
     for name in ("data_dir", "out_dir", "device", "restart"):
         usual.pop(name)
     for name, value in usual.items():
-        if found.get(name) != value:
+        if found.get(name, value) != value:
             raise InputError(f"{path}: trained with {name} = {found.get(name)}, not {value}")
 
 

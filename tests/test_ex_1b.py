@@ -117,7 +117,8 @@ def test_the_script_writes_checkpoint_numbers_and_pictures(plain, tmp_path, monk
     few = data._first(data.bundled(), 300)
     monkeypatch.setattr(ex_1b, "load", lambda *_: few)
     monkeypatch.setattr(evaluation, "NLL_DIGITS", 20)
-    settings = ex_1b.Settings(plain=plain, epochs=2, batch=50, components=3, out_dir=tmp_path)
+    size = {} if plain else {"batch": 50, "components": 3}
+    settings = ex_1b.Settings(plain=plain, epochs=2, out_dir=tmp_path, **size)
     numbers = ex_1b.main(settings)
     name = "ex_1b_plain" if plain else "ex_1b"
     written = json.loads((tmp_path / f"{name}.json").read_text())
@@ -139,3 +140,8 @@ def test_settings_out_of_range_are_refused_by_name(name, value, tmp_path):
     settings = ex_1b.Settings(**{name: value, "out_dir": tmp_path})
     with pytest.raises(InputError, match=name.replace("_", "-")):
         ex_1b.main(settings)
+
+
+def test_a_setting_without_effect_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--batch has no effect with --plain"):
+        ex_1b.main(ex_1b.Settings(plain=True, batch=64, out_dir=tmp_path))

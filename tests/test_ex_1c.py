@@ -51,6 +51,12 @@ def test_labels_that_are_no_digits_are_refused(labels):
         ex_1c.generate(labels)
 
 
+@pytest.mark.parametrize("seed", [1.5, -1, "a", 2**63])
+def test_seeds_that_are_no_whole_numbers_are_refused(seed):
+    with pytest.raises(ValueError, match="seed"):
+        ex_1c.generate([1], seed=seed)
+
+
 def test_a_one_hot_vector_is_noticed():
     with pytest.warns(UserWarning, match="one-hot"):
         ex_1c.generate([0, 0, 0, 1, 0, 0, 0, 0, 0, 0])
@@ -65,7 +71,7 @@ def test_a_number_is_its_digits_side_by_side_in_one_hand_or_several():
 
 
 @pytest.mark.parametrize(("number", "word"), [
-    (-5, "'-' is no digit"), ("+5", r"'\+' is no digit"), ("", "no digit"), ("12 ", "' ' is no"),
+    (-5, "'-' is no digit"), ("+5", r"'\+' is no digit"), ("", "there is no digit"), ("12 ", "' ' is no"),
     ("١٢", "no digit"), ("1e3", "'e' is no digit"), ("1" * 1001, "1,001 digits"),
     (10**5000, "more than 1,000"), (2.5, r"'\.' is no digit"),
 ])  # fmt: skip
@@ -129,6 +135,7 @@ def test_every_digit_stands_on_the_baseline():
     [], ["-5"], ["12x"], ["1", "--seed", "x"], ["1", "--frobnicate"], ["1", "--device", "abacus"],
     ["1", "--samples", "0"], ["1", "--out", "a.gif"], ["1", "--out", "file/a.png"],
     ["1" * 999, "--samples", "1000"], ["1", "--model", "none.pt"], ["--labels", "11"],
+    ["1", "--labels", "2", "--out", "a.png"],
 ])  # fmt: skip
 def test_bad_input_ends_with_status_2_and_writes_nothing(arguments, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("x")

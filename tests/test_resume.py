@@ -19,22 +19,26 @@ from common import training
 from common.training import InputError
 
 TRAIN = """
-import sys
 import ex_1b
 from common.digits import data
 from common.training import run
 ex_1b.load = lambda *_: data._first(data.bundled(), 400)
-ex_1b.classifier.classifier_for = lambda *_: (None, None)
-ex_1b.evaluation.measure = lambda *_: sys.exit(0)
+ex_1b.classifier_for = lambda *_: (None, None)
+numbers = {"test": {"negative_elbo": 0.0}, "nll": {"nll": 0.0}, "samples": {"agreement": 0.0}}
+ex_1b.evaluation.measure = lambda *_: numbers
+ex_1b.evaluation.examples = lambda *_: {}
+ex_1b.figures.of_training = lambda *_: {}
 run(ex_1b.main, ex_1b.Settings)
 """
-TINY = ["--batch", "50", "--epochs", "6", "--components", "3", "--out-dir", "out"]
+TINY = ["--epochs", "6"]
+OURS = ["--batch", "50", "--components", "3"]
 
 
 def start(folder, *more, script=TRAIN, root=ROOT):
     """Start ex_1b.py on 400 digits of scikit-learn, without its measuring, in `folder`."""
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", script, *TINY, *map(str, more)]
+    ours = [] if "--plain" in more else OURS
+    command = [sys.executable, "-c", script, *TINY, *ours, *more]
     return subprocess.Popen(
         command, cwd=folder, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -75,7 +79,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(plain, tmp_path):
 
 def test_an_edited_loss_other_settings_and_other_data_are_not_continued(tmp_path):
     """Each is refused by name; --restart begins anew."""
-    stop = TRAIN.replace("run(ex", "ex_1b.checkpoint = lambda *a, **k: sys.exit(3)\nrun(ex")
+    stop = TRAIN.replace("run(ex", "ex_1b.checkpoint = lambda *a, **k: exit(3)\nrun(ex")
     assert finish(start(tmp_path, script=stop))[0] == 3  # trained, nothing saved
     status, error = finish(start(tmp_path, "--latent", "5"))
     assert status == 2 and "--latent changed; add --restart" in error[0]
@@ -112,7 +116,7 @@ def test_two_processes_train_one_model(tmp_path):
         script = folder / "run.py"
         script.write_text(TRAIN)
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += [f"--nproc-per-node={count}", str(script), *TINY, "--epochs", "20"]
+        command += [f"--nproc-per-node={count}", str(script), *OURS, "--epochs", "20"]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, timeout=300
@@ -169,16 +173,26 @@ def test_weights_that_are_not_finite_are_not_saved():
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-def test_a_full_disk_leaves_the_old_file_and_the_unfinished_one(tmp_path, monkeypatch):
-    path, unfinished = tmp_path / "a.pt", tmp_path / "a.unfinished.pt"
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.pt"
     training.save(path, {"x": torch.zeros(3)})
-    training.save(unfinished, {"x": torch.ones(3)})
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", lambda *_: Path("/dev/full").write_bytes(b"x" * 10**5))
         with pytest.raises(InputError, match="No space left"):
-            training.save(path, {"x": torch.ones(3)}, unfinished)
-    assert torch.load(path)["x"].sum() == 0 and unfinished.exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pt", "a.unfinished.pt"]
+            training.save(path, {"x": torch.ones(3)})
+    assert torch.load(path)["x"].sum() == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_disk_that_is_full_at_the_last_save_loses_no_training(tmp_path):
+    full = "import torch\nwhole = torch.save\ndef save(content, path):\n"
+    full += "    if 'unfinished' not in str(path):\n"
+    full += "        open('/dev/full', 'w', 1).write('x' * 9999)\n"
+    full += "    whole(content, path)\ntorch.save = save\nrun(ex"
+    status, error = finish(start(tmp_path, script=TRAIN.replace("run(ex", full)))
+    assert status == 2 and "cannot write out/ex_1b.pt: No space left" in error[0]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["ex_1b.unfinished.pt"]
+    assert finish(start(tmp_path))[0] == 0 and (tmp_path / "out/ex_1b.pt").exists()
 
 
 def test_json_is_whole_rounded_and_without_nan(tmp_path):

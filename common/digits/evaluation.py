@@ -141,7 +141,7 @@ def one_hand(model, classifier, hands: int = 1000, seed: int = 0) -> dict:
     """
     torch.manual_seed(seed + 3)
     device = next(model.parameters()).device
-    u = model.prior.sample_u(hands, device)
+    u = model.prior.sample_u(hands)
     columns, agreement = [], []
     for label in range(CLASSES):
         y = torch.full((hands,), label, device=device)
@@ -206,7 +206,7 @@ def examples(model, data, seed: int = 0) -> dict:
     device = next(model.parameters()).device
     every = torch.arange(CLASSES)
     samples = draw(model, every.repeat_interleave(20)).view(10, 20, 28, 28)
-    u = model.prior.sample_u(10, device).repeat_interleave(CLASSES, 0)
+    u = model.prior.sample_u(10).repeat_interleave(CLASSES, 0)
     hands = model.draw(every.repeat(10).to(device), u).cpu().view(10, 10, 28, 28)
     images, labels = data.test
     chosen = torch.cat([(labels == c).nonzero()[:2, 0] for c in every])

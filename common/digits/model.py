@@ -1,8 +1,8 @@
 """The conditional VAE of exercise 1: build it, load it, read labels."""
 
 import operator
-import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -30,14 +30,14 @@ def digit_cvae(latent=24, components=128, channels=(24, 48), width=256, activati
 
 
 def build(content: dict) -> CVAE:
-    """Build the model that a checkpoint of ex_1b.py speaks of."""
+    """Build the model that a checkpoint of ex_1b.py describes."""
     settings = content["settings"]
     if settings["plain"]:
         return plain_cvae(latent=settings["latent"])
     return digit_cvae(settings["latent"], settings["components"])
 
 
-def load_model(model="", device="cpu", out_dir=None, plain=False) -> tuple[CVAE, dict, str]:
+def load_model(model="", device="cpu", out_dir=None, plain=False) -> tuple[CVAE, dict, Path]:
     """Return (model, content, path) of the checkpoint `model`.
 
     "": ex_1b.pt in `out_dir` if it is there, else the shipped one.  Raises InputError.
@@ -57,14 +57,9 @@ def as_labels(labels: Sequence[int]) -> torch.Tensor:
         numbers = [operator.index(label) for label in labels]
     except TypeError as error:
         raise InputError(wanted) from error
-    is_truth = [str(getattr(label, "dtype", type(label).__name__)) for label in labels]
-    if any("bool" in name for name in is_truth) or any(not 0 <= n <= 9 for n in numbers):
+    kinds = [str(getattr(label, "dtype", type(label).__name__)) for label in labels]
+    if any("bool" in kind for kind in kinds) or any(not 0 <= n <= 9 for n in numbers):
         raise InputError(wanted)
-    if sorted(numbers) == [0] * 9 + [1]:
-        warnings.warn(
-            "labels: nine 0 and one 1 are ten labels; of a one-hot vector give the argmax",
-            stacklevel=3,
-        )
     return torch.tensor(numbers, dtype=torch.int64)
 
 
@@ -75,7 +70,7 @@ def draw(model: CVAE, labels: torch.Tensor, one_hand=False, batch: int = 1000) -
     one_hand: one u for all of them, z = T_y(u): one handwriting.
     """
     device = next(model.parameters()).device
-    hand = model.prior.sample_u(1, device) if one_hand else None
+    hand = model.prior.sample_u(1) if one_hand else None
     images = []
     for y in labels.to(device).split(batch):
         u = hand.expand(len(y), -1) if one_hand else None
