@@ -71,7 +71,8 @@ def test_a_number_is_its_digits_side_by_side_in_one_hand_or_several():
 
 
 @pytest.mark.parametrize(("number", "word"), [
-    (-5, "'-' is no digit"), ("+5", r"'\+' is no digit"), ("", "there is no digit"), ("12 ", "' ' is no"),
+    (-5, "'-' is no digit"), ("+5", r"'\+' is no digit"), ("", "there is no digit"),
+    ("12 ", "no digit"),
     ("١٢", "no digit"), ("1e3", "'e' is no digit"), ("1" * 1001, "1,001 digits"),
     (10**5000, "more than 1,000"), (2.5, r"'\.' is no digit"),
 ])  # fmt: skip
