@@ -67,7 +67,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(plain, tmp_path):
     while not unfinished.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     done = torch.load(unfinished, weights_only=True)["done"]
     assert 1 <= done < 6  # else nothing was interrupted
     status, error = finish(start(killed, *plain))
@@ -152,7 +152,7 @@ def test_a_checkpoint_comes_back_and_others_are_refused_in_a_line(tmp_path):
             return super().probe().relu() + 1
 
     for kind, build, word in (
-        ("ex_8", lambda _: Half(3, 2), "not a checkpoint of ex_8"),
+        ("ex_8", lambda _: Half(3, 2), "no checkpoint of ex_8"),
         ("ex_9", lambda _: Half(4, 2), "does not fit"),
         ("ex_9", lambda _: Other(3, 2), "another output"),
     ):
