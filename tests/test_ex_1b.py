@@ -25,8 +25,8 @@ def train(name, monkeypatch=None, terms=None):
         model = plain_cvae(latent=16)
         history = ex_1b.fit_plain(model, *digits.train, ex_1b.Settings(epochs=40))
     else:
-        model = digit_cvae(16, 4, channels=(16, 16), width=128)
-        settings = ex_1b.Settings(epochs=30, batch=100)
+        model = digit_cvae(12, 4, channels=(8, 16), width=64)
+        settings = ex_1b.Settings(epochs=20, batch=100)
         history = ex_1b.fit(model, *digits.train, settings)
     return model, history, digits
 
@@ -39,7 +39,7 @@ def trained():
 def test_a_short_training_reaches_its_bound(trained):
     model, history, digits = trained
     assert evaluation.elbo(model, *digits.test)["negative_elbo"] < MOST_NATS["ours"]
-    assert len(history) == 30 and history[-1][0] + history[-1][1] < history[0][0] + history[0][1]
+    assert len(history) == 20 and history[-1][0] + history[-1][1] < history[0][0] + history[0][1]
 
 
 def test_the_plain_model_reaches_its_bound():
@@ -49,9 +49,9 @@ def test_the_plain_model_reaches_its_bound():
 
 RIGHT = ex_1b.elbo_terms
 MISTAKES = {
-    "KL averaged over latents": lambda m, x, y: (RIGHT(m, x, y)[0], RIGHT(m, x, y)[1] / 16),
+    "KL averaged over latents": lambda m, x, y: (RIGHT(m, x, y)[0], RIGHT(m, x, y)[1] / 12),
     "likelihood averaged over pixels": lambda m, x, y: (RIGHT(m, x, y)[0] / 784, RIGHT(m, x, y)[1]),
-    "labels mixed up": lambda m, x, y: RIGHT(m, x, y[torch.randperm(len(y))]),
+    "KL left out": lambda m, x, y: (RIGHT(m, x, y)[0], 0 * RIGHT(m, x, y)[1]),
 }
 
 

@@ -69,7 +69,7 @@ def digits() -> dict:
         rows[f"{label}NLL"] = seeds("ex_1b", "nll.nll", 2, variant=variant)
         rows[f"{label}AGR"] = seeds("ex_1b", "samples.agreement", 2, "%", variant)
         rows[f"{label}FD"] = seeds("ex_1b", "samples.fd", 1, variant=variant)
-        rows[f"{label}CAS"] = seeds("ex_1b", "cas", 2, "%", variant)
+    rows["CAS"] = seeds("ex_1b", "cas", 2, "%")
     rows["FLOOR"] = seeds("ex_1b", "samples.fd_floor", 1)
     rows["AREAL"] = f"{numbers('ex_1b')['samples']['agreement_real']:.2%}"
     rows["HAGR"] = seeds("ex_1b", "one_hand.agreement", 2, "%")

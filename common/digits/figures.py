@@ -24,16 +24,17 @@ def training(history, numbers, title):
     left, middle, right = figure.subplots(1, 3, width_ratios=[1.3, 1, 1.1])
 
     total = reconstruction + kl
-    left.plot(epochs, total, color=DARK, label="training, as it went")
+    left.plot(epochs, total, color=DARK, label="training")
     test = numbers["test"]["negative_elbo"]
-    left.axhline(test, color=LIGHT, ls="--", label="test digits, at the end")
+    left.axhline(test, color=LIGHT, ls="--", label="test, at the end")
     left.set(xlabel="epoch", ylabel="nats per digit", title="−ELBO")
-    left.set_ylim(0.97 * min(total.min(), test), 1.3 * total.min())
+    least = min(total.min(), test)
+    left.set_ylim(0.97 * least, 1.35 * least)
     left.legend(frameon=False, loc="upper right")
 
     middle.plot(epochs, reconstruction, color=DARK, label="−log p(x|z,y)")
     middle.plot(epochs, kl, color=LIGHT, ls="--", label="KL(q ‖ p)")
-    middle.set(xlabel="epoch", title="its two terms", ylim=(0, 1.9 * reconstruction.min()))
+    middle.set(xlabel="epoch", title="its two terms", ylim=(0, 2.4 * reconstruction.min()))
     middle.legend(frameon=False, loc="upper right")
 
     nll = numbers["nll"]
@@ -72,8 +73,9 @@ def sheets(pictures: dict, row_labels=()):
     widest = sum(images.shape[1] for images in pictures.values())
     rows = max(images.shape[0] for images in pictures.values())
     room = 0.6 if len(row_labels) else 0.2
-    height = (PAGE - room) / widest * rows + 0.3
+    height = (PAGE - room) / widest * rows + 0.35
     figure = new_figure(PAGE, height, dpi=300)
+    figure.get_layout_engine().set(wspace=0.04)
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axis, (title, images) in zip(axes, pictures.items(), strict=True):
         images = np.asarray(images)
@@ -85,7 +87,7 @@ def sheets(pictures: dict, row_labels=()):
         axis.tick_params(length=0, pad=2)
         for spine in axis.spines.values():
             spine.set_visible(False)
-        axis.set_title(title)
+        axis.set_title(title, pad=5)
     return print_size(figure, POINTS)
 
 
@@ -93,7 +95,7 @@ def labelled(images, labels, title):
     """Draw images (n, 28, 28) in [0, 1], at most 20 a row, the label asked for below each."""
     columns = min(20, len(images))
     rows = -(-len(images) // columns)
-    figure = new_figure(max(2.0, PAGE * columns / 12), 0.75 * rows + 0.25, dpi=300)
+    figure = new_figure(max(2.0, PAGE * columns / 12), 0.6 * rows + 0.25, dpi=300)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis in axes:
         axis.set_axis_off()
