@@ -69,10 +69,12 @@ def draw(model: CVAE, labels: torch.Tensor, one_hand=False, batch: int = 1000) -
 
     one_hand: one u for all of them, z = T_y(u): one handwriting.
     """
+    if not len(labels):
+        return torch.empty(0, 28, 28)
     device = next(model.parameters()).device
     hand = model.prior.sample_u(1) if one_hand else None
     images = []
     for y in labels.to(device).split(batch):
         u = hand.expand(len(y), -1) if one_hand else None
         images.append(model.draw(y, u).cpu())
-    return torch.cat(images).view(-1, 28, 28) if images else torch.empty(0, 28, 28)
+    return torch.cat(images).view(-1, 28, 28)
