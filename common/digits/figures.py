@@ -135,8 +135,7 @@ def page(rows, most_pixels: int = 16_000_000) -> np.ndarray:
         longest = max(longest, int((1.4 * 32 * sum(row.shape[1] for row in rows)) ** 0.5))
     lines = []
     for row in rows:
-        parts = [row[:, k : k + longest] for k in range(0, row.shape[1], longest)]
-        for part in parts:
+        for part in _wrapped(row, longest):
             fits = len(rows) > 10 and lines and lines[-1].shape[1] + part.shape[1] <= longest
             if fits:
                 lines[-1] = np.hstack([lines[-1], part])
@@ -146,6 +145,16 @@ def page(rows, most_pixels: int = 16_000_000) -> np.ndarray:
     grey = np.vstack([np.pad(line, ((0, 0), (0, widest - line.shape[1]))) for line in lines])
     scale = max(1, min(10, int((most_pixels / grey.size) ** 0.5)))
     return enlarge(grey, scale)
+
+
+def _wrapped(row, longest: int):
+    """Cut a number row (32, width) into parts of at most `longest` pixels, between two digits."""
+    while row.shape[1] > longest:
+        blank = np.flatnonzero(row[:, :longest].max(0) == 0)
+        cut = blank[-1] + 1 if len(blank) else longest
+        yield row[:, :cut]
+        row = row[:, cut:]
+    yield row
 
 
 def enlarge(grey: np.ndarray, scale: int) -> np.ndarray:
