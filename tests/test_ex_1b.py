@@ -8,7 +8,7 @@ import torch
 import ex_1b
 from common.cvae import plain_cvae
 from common.digits import data, evaluation
-from common.digits.classifier import train_classifier
+from common.digits.classifier import shipped_classifier, train_classifier
 from common.digits.model import digit_cvae, draw, load_model
 from common.training import InputError
 
@@ -63,7 +63,7 @@ def test_a_planted_mistake_misses_it(mistake, monkeypatch):
 
 def test_generated_digits_are_read_as_asked_and_one_u_is_one_hand(trained):
     model, _, digits = trained
-    classifier = train_classifier(*digits.train, epochs=30, batch=64)
+    classifier = train_classifier(*digits.train, epochs=12, batch=64)
     quality = evaluation.sample_quality(model, classifier, digits)
     assert quality["agreement"] > 0.85 and quality["agreement_real"] > 0.95
     hand = evaluation.one_hand(model, classifier, hands=200)
@@ -117,6 +117,8 @@ def test_the_script_writes_checkpoint_numbers_and_pictures(plain, tmp_path, monk
     few = data._first(data.bundled(), 300)
     monkeypatch.setattr(ex_1b, "load", lambda *_: few)
     monkeypatch.setattr(evaluation, "NLL_DIGITS", 20)
+    quick = (shipped_classifier(), {"epochs": 1, "batch": 100})
+    monkeypatch.setattr(ex_1b, "classifier_for", lambda *_: quick)
     size = {} if plain else {"batch": 50, "components": 3}
     settings = ex_1b.Settings(plain=plain, epochs=2, out_dir=tmp_path, **size)
     numbers = ex_1b.main(settings)
