@@ -6,8 +6,8 @@
 
 for the models of ex_3a.py and for the oracle, the exact score of the roll.  Where the oracle fails,
 the cause is the sampler, not the model.
-The step is in common/langevin.py, the distances are in common/swiss_roll/evaluation.py.  Better
-samplers, and why the samples look as they do: `python -m benchmarks.protocol`.
+The step is in common/langevin.py, the distances are in common/swiss_roll/evaluation.py.  Why the
+samples look as they do: docs/questions.md.
 The models are those of --model, a file or a folder, else the shipped checkpoints/ex_3a_*.pt, each
 replaced by out/ex_3a_*.pt of the same name where ex_3a.py has made one.  About two minutes.
 Expect for cd, seeds 0-4, sliced W2 2.71 +- 0.28, 2.99 +- 0.13, 3.00 +- 0.07 for eps = 0.1, 0.01,
