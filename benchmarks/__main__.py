@@ -22,7 +22,6 @@ from common.runtime.options import Common, option, parse
 from joblib import cpu_count
 
 NAMES = {  # module of the package: what it compares
-    "epoch": "an epoch of ex_1b.py: usual loop, this project, products alone",
     "likelihood": "NLL of test digits: 5000 samples of the encoder's q, a refined q",
     "chains": "1000 Langevin chains: torchebm, this project",
     "magnification": "a ray of a magnification map: direct sum over stars, this project",

@@ -12,8 +12,9 @@ from conftest import ROOT
 from PIL import Image
 
 import ex_1c
+from common import training
 from common.digits import classifier, evaluation, figures
-from common.digits.model import load_model
+from common.digits.model import digit_cvae, load_model
 
 
 def run(folder, *arguments):
@@ -161,6 +162,15 @@ def test_your_own_model_comes_first_and_a_wrong_one_is_named(tmp_path):
     done = run(tmp_path, "1")
     assert done.returncode == 2 and "out/ex_1b.pt: damaged" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_shipped_weights_are_refused_by_a_network_with_another_activation():
+    def relu(content):
+        chosen = content["settings"]
+        return digit_cvae(chosen["latent"], chosen["components"], activation=torch.relu)
+
+    with pytest.raises(ValueError, match="activation"):
+        training.load(training.SHIPPED / "ex_1b.pt", "ex_1b", relu)
 
 
 def test_drawing_loads_neither_scipy_nor_numba_nor_umap():
