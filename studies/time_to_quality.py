@@ -31,7 +31,8 @@ TARGETS = (90.0, 86.0, 84.0, 82.0)  # nats
 class Settings:
     runs: int = 3  # of both, in turn
     loop_epochs: int = 25  # of the usual loop
-    schedules: tuple[int, ...] = (1, 2, 4, 8, 20)  # epochs of ours
+    schedules: tuple[int, ...] = (1, 2, 4, 8)  # epochs of ours
+    longest: int = 20  # epochs of one more schedule, in the first run alone
     limit: int | None = None  # so many digits only
     seed: int = 100
     data_dir: str = ""  # folder with MNIST/raw; default: $MNIST_ROOT, or data/
@@ -120,17 +121,22 @@ def main(settings) -> dict:
     for k in range(settings.runs):
         seed = settings.seed + k
         loop = usual_loop(train, validation, settings.loop_epochs, seed)
-        points = [ours(train, validation, epochs, seed) for epochs in settings.schedules]
+        schedules = settings.schedules if k else (*settings.schedules, settings.longest)
+        points = [ours(train, validation, epochs, seed) for epochs in schedules]
         runs.append({"loop": loop, "ours": points})
         print(f"run {k + 1}: loop {loop[-1][0]:.0f} s to {loop[-1][1]:.2f} nats; ours", end=" ")
         print(", ".join(f"{s:.0f} s to {nats:.2f}" for s, nats in points), flush=True)
     final = np.median([one["loop"][-1][1] for one in runs])
     table = {}
     for target in (final, *TARGETS):
-        times = [[seconds_to(one[who], target) for one in runs] for who in ("loop", "ours")]
-        medians = [None if None in row else np.median(row) for row in times]
-        ratio = None if None in medians else medians[0] / medians[1]
-        table[f"{target:.2f}"] = {"loop": medians[0], "ours": medians[1], "ratio": ratio}
+        table[f"{target:.2f}"] = row = {}
+        for who in ("loop", "ours"):
+            times = [seconds_to(one[who], target) for one in runs]
+            times = [seconds for seconds in times if seconds is not None]
+            row[who] = np.median(times) if times else None
+            row[f"{who}_runs"] = len(times)
+        reached = row["loop"] and row["ours"]
+        row["ratio"] = row["loop"] / row["ours"] if reached else None
     numbers = {"loop_final": final, "seconds_to": table, "runs": runs}
     numbers |= {"threads": torch.get_num_threads(), "schedules": settings.schedules}
     return write(settings.out_dir, "ex_1b_time", numbers, curve=draw(runs))

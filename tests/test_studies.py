@@ -36,7 +36,7 @@ def test_the_textbook_has_a_row_for_each_step(tmp_path):
 
 
 def test_time_to_quality_compares_both(tmp_path):
-    size = {"runs": 1, "loop_epochs": 2, "schedules": (1, 3)}
+    size = {"runs": 1, "loop_epochs": 2, "schedules": (1,), "longest": 2}
     numbers = time_to_quality.main(time_to_quality.Settings(out_dir=tmp_path, **size))
     assert len(numbers["runs"][0]["loop"]) == len(numbers["runs"][0]["ours"]) == 2
     assert (tmp_path / "ex_1b_time_curve.png").exists()
