@@ -191,7 +191,8 @@ def main(settings) -> dict:
         f"{numbers['samples']['agreement']:.2%} read as asked; {about}"
     )
     pictures = evaluation.examples(model, data, settings.seed)
-    drawn = figures.of_training(pictures, history, numbers, about)
+    shifted = None if settings.plain else 0.7 * settings.epochs
+    drawn = figures.of_training(pictures, history, numbers, about, shifted)
     write(settings.out_dir, name, numbers, **drawn)
     unfinished.unlink(missing_ok=True)
     return numbers

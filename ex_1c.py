@@ -137,7 +137,14 @@ def main(settings) -> dict:
         place = settings.out or settings.out_dir / "ex_1c_labels.png"
         with _random_numbers(settings.seed, settings.device):
             images = draw(network, labels)
-        save_figure(place, figures.labelled(images, settings.labels, "an image for each label"))
+        save_figure(
+            place,
+            figures.labelled(
+                images,
+                settings.labels,
+                "A generated digit for each label, each with a u of its own",
+            ),
+        )
         print(place)
         pictures[place] = images
     return {"files": [str(place) for place in pictures]}

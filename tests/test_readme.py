@@ -42,7 +42,7 @@ def test_links_resolve_to_files():
     targets = re.findall(r"\]\((?!https://)([^)#]+)\)", README)  # no network in tests
     assert targets
     for target in targets:
-        assert (ROOT / target).is_file(), target
+        assert (ROOT / target).stat().st_size > 0, target
 
 
 def test_functions_and_modules_that_readme_names_exist():
@@ -68,22 +68,29 @@ def digits() -> dict:
         rows[f"{label}ELBO"] = seeds("ex_1b", "test.negative_elbo", 2, variant=variant)
         rows[f"{label}NLL"] = seeds("ex_1b", "nll.nll", 2, variant=variant)
         rows[f"{label}AGR"] = seeds("ex_1b", "samples.agreement", 2, "%", variant)
+        rows[f"{label}REC"] = seeds("ex_1b", "test.reconstruction", 1, variant=variant)
+        rows[f"{label}KL"] = seeds("ex_1b", "test.kl", 1, variant=variant)
+        rows[f"{label}HAGR"] = seeds("ex_1b", "one_hand.agreement", 2, "%", variant)
+        rows[f"{label}INK"] = seeds("ex_1b", "one_hand.ink", 2, variant=variant)
+        rows[f"{label}SLANT"] = seeds("ex_1b", "one_hand.slant", 2, variant=variant)
+        rows[f"{label}NEAR"] = seeds("ex_1b", "nearest.generated", 1, variant=variant)
+        mean = numbers("ex_1b_seeds")[variant]["mean"]
+        rows[f"{label}SEC"] = f"{mean['training_seconds'] / 60:.0f} min"
+        rows[f"{label}PARAMS"] = f"{mean['parameters']:,.0f}"
         rows[f"{label}FD"] = seeds("ex_1b", "samples.fd", 1, variant=variant)
     rows["CAS"] = seeds("ex_1b", "cas", 2, "%")
     rows["FLOOR"] = seeds("ex_1b", "samples.fd_floor", 1)
     rows["AREAL"] = f"{numbers('ex_1b')['samples']['agreement_real']:.2%}"
-    rows["HAGR"] = seeds("ex_1b", "one_hand.agreement", 2, "%")
-    rows["INK"] = seeds("ex_1b", "one_hand.ink", 2)
-    rows["SLANT"] = seeds("ex_1b", "one_hand.slant", 2)
     mean = numbers("ex_1b_seeds")["ex_1b"]["mean"]
+    rows["NEARREAL"] = f"{mean['nearest.test']:.1f}"
     rows["FDRATIO"] = f"{mean['samples.fd'] / mean['samples.fd_floor']:.1f}"
     rows["OVERFIT"] = f"{mean['test.negative_elbo'] - mean['train.negative_elbo']:.1f}"
-    rows["SEC"] = f"{mean['training_seconds'] / 60:.0f} min"
     book = numbers("ex_1b_textbook")
     rows["TSEC"] = f"{book['seconds']:.0f}"
-    lines = ["| row | −ELBO | epochs |", "|---|---|---|"]
+    lines = ["| what is added | −ELBO | epochs |", "|---|---|---|"]
     for name, row in book["rows"].items():
-        lines.append(f"| {name} | {row['mean']:.2f} | {row['epochs']} |")
+        losses = ", ".join(f"{loss:.2f}" for loss in row["validation"])
+        lines.append(f"| {name} | {losses} | {row['epochs']} |")
     rows["TEXTBOOK"] = "\n".join(lines)
     race = numbers("ex_1b_time")
     final = race["seconds_to"][f"{race['loop_final']:.2f}"]
