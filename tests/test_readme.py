@@ -54,11 +54,13 @@ def test_functions_and_modules_that_readme_names_exist():
 
 
 def seeds(name, key, digits, unit="f", variant=""):
-    """Return "mean ± sample deviation" over the seeds, as README prints it."""
+    """Return "mean ± sample deviation" over the seeds, as README prints it; of one seed its value."""
     runs = numbers(f"{name}_seeds")[variant or name]["seeds"]
     values = [run[key] for run in runs.values()]
-    pair = statistics.mean(values), statistics.stdev(values)
-    return " ± ".join(f"{value:.{digits}{unit}}" for value in pair)
+    parts = [statistics.mean(values)]
+    if len(values) > 1:
+        parts.append(statistics.stdev(values))
+    return " ± ".join(f"{value:.{digits}{unit}}" for value in parts)
 
 
 def digits() -> dict:
@@ -78,6 +80,8 @@ def digits() -> dict:
         rows[f"{label}SEC"] = f"{mean['training_seconds'] / 60:.0f} min"
         rows[f"{label}PARAMS"] = f"{mean['parameters']:,.0f}"
         rows[f"{label}FD"] = seeds("ex_1b", "samples.fd", 1, variant=variant)
+    rows["PSEEDS"] = f"{len(numbers('ex_1b_seeds')['ex_1b_plain']['seeds'])}"
+    rows["RUNS"] = f"{len(numbers('ex_1b_time')['runs'])}"
     rows["CAS"] = seeds("ex_1b", "cas", 2, "%")
     rows["FLOOR"] = seeds("ex_1b", "samples.fd_floor", 1)
     rows["AREAL"] = f"{numbers('ex_1b')['samples']['agreement_real']:.2%}"
