@@ -54,7 +54,7 @@ def test_functions_and_modules_that_readme_names_exist():
 
 
 def seeds(name, key, digits, unit="f", variant=""):
-    """Return "mean ± sample deviation" over the seeds, as README prints it; of one seed its value."""
+    """Return "mean ± sample deviation" over the seeds, as README prints it; one seed: its value."""
     runs = numbers(f"{name}_seeds")[variant or name]["seeds"]
     values = [run[key] for run in runs.values()]
     parts = [statistics.mean(values)]
