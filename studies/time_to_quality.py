@@ -109,6 +109,9 @@ def draw(runs):
         axis.plot(*np.transpose(one["ours"]), "o--", color=LIGHT, ms=4, lw=0.7, label=labels[1])
     axis.set(xscale="log", xlabel="seconds of training", ylabel="−ELBO, validation [nats]")
     axis.set_ylim(top=125)
+    ticks = [20, 50, 100, 200, 500, 1000]
+    axis.set_xticks(ticks, [f"{tick}" for tick in ticks])
+    axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
     return print_size(figure, POINTS)
