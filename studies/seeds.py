@@ -50,9 +50,10 @@ def main(settings) -> dict:
                 ex_1b.main(ex_1b.Settings(plain=plain, seed=seed, out_dir=folder, **places))
             rows[seed] = flatten(json.loads(path.read_text(encoding="utf-8")))
         columns = {key: [row[key] for row in rows.values()] for key in rows[seeds[0]]}
+        spread = {key: np.std(values, ddof=1) for key, values in columns.items() if len(rows) > 1}
         gathered[name] = {
             "mean": {key: np.mean(values) for key, values in columns.items()},
-            "std": {key: np.std(values, ddof=1) for key, values in columns.items()},
+            "std": spread,
             "seeds": rows,
         }
     return write(settings.out_dir, "ex_1b_seeds", gathered)
