@@ -15,7 +15,7 @@ After each epoch everything goes into out/ex_1b.unfinished.pt.  Stop the trainin
 the same command goes on after the last whole epoch, to the same bits as without a stop.
 
 Expect (seeds 0-4): -ELBO 80.09 +- 0.07 nats, NLL <= 78.35 +- 0.07 (--plain: 93.87 +- 0.00,
-88.23 +- 0.12); 24 min of training on one core without bfloat16, and 6 of measuring.
+88.23 +- 0.12); 24 min of training on one busy core without bfloat16, then some of measuring.
 """
 
 import math
