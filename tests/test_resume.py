@@ -30,6 +30,17 @@ ex_1b.evaluation.examples = lambda *_: {}
 ex_1b.figures.of_training = lambda *_: {}
 run(ex_1b.main, ex_1b.Settings)
 """
+SLOW = TRAIN.replace(  # waits after each saved epoch, so that a signal comes before the end
+    "run(ex",
+    """import time
+whole = ex_1b.resumable
+def resumable(*arguments, **parts):
+    for epoch in whole(*arguments, **parts):
+        time.sleep(5 if epoch else 0)
+        yield epoch
+ex_1b.resumable = resumable
+run(ex""",
+)
 TINY = ["--epochs", "6"]
 OURS = ["--batch", "50", "--components", "3"]
 
@@ -62,7 +73,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(plain, tmp_path):
     killed.mkdir()
     assert finish(start(whole, *plain))[0] == 0
     unfinished = killed / f"out/{name}.unfinished.pt"
-    process = start(killed, *plain)
+    process = start(killed, *plain, script=SLOW)
     deadline = time.monotonic() + 100
     while not unfinished.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -98,7 +109,7 @@ def test_an_edited_loss_other_settings_and_other_data_are_not_continued(tmp_path
 
 
 def test_ctrl_c_takes_one_line_and_the_same_command_goes_on(tmp_path):
-    process = start(tmp_path)
+    process = start(tmp_path, script=SLOW)
     while not (tmp_path / "out/ex_1b.unfinished.pt").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
