@@ -30,17 +30,6 @@ ex_1b.evaluation.examples = lambda *_: {}
 ex_1b.figures.of_training = lambda *_: {}
 run(ex_1b.main, ex_1b.Settings)
 """
-SLOW = TRAIN.replace(  # waits after each saved epoch, so that a signal comes before the end
-    "run(ex",
-    """import time
-whole = ex_1b.resumable
-def resumable(*arguments, **parts):
-    for epoch in whole(*arguments, **parts):
-        time.sleep(5 if epoch else 0)
-        yield epoch
-ex_1b.resumable = resumable
-run(ex""",
-)
 TINY = ["--epochs", "6"]
 OURS = ["--batch", "50", "--components", "3"]
 
@@ -52,8 +41,16 @@ def start(folder, *more, script=TRAIN, root=ROOT):
     command = [sys.executable, "-c", script, *TINY, *ours, *more]
     return subprocess.Popen(
         command, cwd=folder, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c,
     )  # fmt: skip
+
+
+def hear_ctrl_c():
+    """Let a process hear SIGINT, as in a terminal, also when the tests run in the background.
+
+    A shell starts background commands with SIGINT ignored, and what they start inherits that.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process):
@@ -73,7 +70,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(plain, tmp_path):
     killed.mkdir()
     assert finish(start(whole, *plain))[0] == 0
     unfinished = killed / f"out/{name}.unfinished.pt"
-    process = start(killed, *plain, script=SLOW)
+    process = start(killed, *plain)
     deadline = time.monotonic() + 100
     while not unfinished.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -109,7 +106,7 @@ def test_an_edited_loss_other_settings_and_other_data_are_not_continued(tmp_path
 
 
 def test_ctrl_c_takes_one_line_and_the_same_command_goes_on(tmp_path):
-    process = start(tmp_path, script=SLOW)
+    process = start(tmp_path)
     while not (tmp_path / "out/ex_1b.unfinished.pt").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
