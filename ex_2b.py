@@ -1,212 +1,301 @@
 """Exercise 2(b): train the conditional VAE of light curves by maximising the conditional ELBO.
 
-    python ex_2b.py                    -> out/ex_2b.pt, out/ex_2b.png, out/ex_2b.json
-    python ex_2b.py --limit 200 --out-dir few    on 200 curves of each source
-    python ex_2b.py --prior standard   the literal model, N(0, I): ex_2b_literal.pt, .png, .json
-    python ex_2b.py --resume           goes on with an interrupted training
-    torchrun --standalone --nproc-per-node=2 ex_2b.py    2 processes, the same training
+    python ex_2b.py            -> out/ex_2b.pt, .json, _training.png; interrupted, it goes on
+    python ex_2b.py --plain    the asked network as a student trains it -> out/ex_2b_plain.pt, ...
+    python ex_2b.py --data-dir own --out-dir mine     your own curves: see data/README.md
+    torchrun --standalone --nproc-per-node=2 ex_2b.py
 
-    log p(mu|p) >= E_q(z|x,p)[ log p(mu|z,p) ] - KL( q(z|x,p) || p(z|p) )
+    log p(x|p) >= E_q(z|x,p)[ log p(x|z,p) ] - KL( q(z|x,p) || p(z|p) )
 
-mu: 300 relative magnifications; x = log10 mu, stretched below a lower edge; p: size of the source,
-R_E.  The bound includes the Jacobian of x(mu), so it is one on log p(mu|p), in nats per curve.
-Stage 1 trains everything while the decoder's sigma falls on a schedule; a sigma learned at once
-makes q(z|x,p) too narrow for p(z|p) to match.  For each source sigma^2 ends at --least^2 plus the
-squared error of --kept principal components; fine details, which small sources have and large ones
-have not, are then still worth learning.  Stage 2 freezes p(z|p) and the decoder's mean, so that
-generated curves do not change, and trains the encoder and sigma, now learned, for the tightest
-bound.  The terms of the bound are in common/runtime/cvae.py; the network, x(mu) and the whitened
-components that it is trained on are in common/light_curves/model.py.
-Reads --data-dir (default data/, simulated when absent).  Settings were chosen on validation curves
-(--validate, logged in out/ex_2b_choice.json).
-Expect (seeds 0-4, another star field): -ELBO -1562 +- 5 nats per curve; C2ST 0.97 +- 0.01 at p =
-0.1, 0.79 +- 0.02 at p = 0.14, 0.58 +- 0.02 at p = 0.20, 0.57 +- 0.03 at p = 0.54 (two true sets:
-0.50 to 0.54), after 294 s on one thread of an AMD EPYC.
+x: log10 of 300 relative magnifications; p: half-light radius of the source, R_E.  Both models have
+the network of 2(a).  *Plain*: p(z|p) = N(0, I), x standardised, Adam 1e-3, one loop: `fit_plain`.
+*Ours*, `fit`, learns p(z|p) (common/priors.py), sees curves as whitened principal components, which
+multiply into the first and last layers afterwards, and has two loops.  In the first the decoder's
+sd is prescribed and falls; an sd that is learned at once makes q(z|x,p) too narrow for p(z|p) to
+match.  The second freezes p(z|p) and the decoder's mean, so that generated curves stay as they are,
+and learns q(z|x,p) and sd(p) for the tightest bound.  The network is in
+common/light_curves/model.py, the two terms of the bound are in common/cvae.py: read them next.
 """
 
+import copy
 import math
-from dataclasses import asdict, dataclass, replace
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-import data_loader
-from common.light_curves import data as curve_data
-from common.light_curves import evaluation, figures, simulation
-from common.light_curves import model as curve_model
-from common.runtime import checkpoints, cvae, distributed, results, resume, script
-from common.runtime import loop as training
-from common.runtime.errors import InputError
-from common.runtime.options import Training, no_effect, option, parse, resume_key
+from common.cvae import elbo_terms
+from common.light_curves import data, evaluation, figures
+from common.light_curves.model import CurveCVAE, Whitening, fold, gaussian_log_prob, prior_of
+from common.training import (
+    InputError,
+    average_gradients,
+    check,
+    checkpoint,
+    is_main,
+    key_of,
+    my_share,
+    one_thread,
+    pick_device,
+    processes,
+    resumable,
+    run,
+    save,
+    say,
+    write,
+)  # fmt: skip
 
-LEAST = {"coupling": 1e-3, "standard": 0.2}  # dex, the default of --least
-
-
-@dataclass(frozen=True)
-class Settings(Training):
-    """The model and how it is trained."""
-
-    threads: int = option(
-        1,
-        "CPU threads, 0: all; more do not pay; default: $OMP_NUM_THREADS, else 1",
-        minimum=0,
-        maximum=1024,
-        trains=False,
-    )
-    prior: str = option("coupling", "p(z|p)", choices=["coupling", "standard"])
-    components: int = option(16, "Gaussians in p(z|p)", minimum=1, maximum=1024)
-    couplings: int = option(8, "affine couplings in p(z|p)", minimum=0, maximum=64)
-    units: int = option(96, "units in each hidden layer of a coupling", minimum=1, maximum=4096)
-    whitened: int = option(64, "principal components trained on", minimum=1, maximum=300, smoke=8)
-    hold_out: tuple = option((), "own data: sizes p to hold out; none: every fourth")
-    limit: int = option(0, "curves of each source; 0 takes all", minimum=0)
-    steps: int = option(12000, "steps of stage 1", minimum=2, smoke=30)
-    refine: int = option(1500, "steps of stage 2, encoder and sigma alone", minimum=0, smoke=10)
-    batch: int = option(256, "curves a step", minimum=2, maximum=10**6)
-    learning_rate: float = option(7e-3, "peak, Adam", minimum=0.0)
-    least: float = option(
-        0.0,
-        "sigma at the end of stage 1, log10 mu; default: 0.001 coupling, 0.2 standard",
-        minimum=0.0,
-    )
-    kept: int = option(
-        28, "principal components whose error adds to --least in squares", minimum=0, maximum=300
-    )
-    validate: bool = option(False, "measure on the field for choosing; log that, no more")
+CODE = ("common/cvae.py", "common/priors.py", "common/networks.py", "common/light_curves/model.py",
+        "common/light_curves/data.py")  # fmt: skip
+ROUNDS = 24  # of the first loop; after each the training is saved
+REFINE_ROUNDS = 3  # of the second
+UNIT = 8.0  # R_E, of p: Adam moves the 32 copies alike, which learns p too fast
 
 
-def fit(train: dict, settings, device, state=None):
-    """Train p(mu|p) on curves {p: (n, 300)}; return the asked network and the history (nats)."""
-    extras = settings.prior == "coupling"  # else the model as the assignment asks for it
-    edge = curve_model.edge_of(train) if extras else curve_model.NO_EDGE
-    x, p = (t.to(device) for t in curve_data.stacked(train, edge, settings.limit))
-    whitening = curve_model.Whitening(x, settings.whitened)
-    both = [whitening.whiten(codes) for codes in (x, x.flip(1))]  # time has no direction
-    architecture = curve_model.architecture(settings)
-    model = curve_model.build(**architecture, features=settings.whitened).to(device)
-    model.decoder.edge.fill_(edge)
-    if extras:
-        model.prior.limits.copy_(torch.stack([p.min(), p.max()]))
-    optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=0.0)
-    training.clip_to_running_norm(optimizer)
-    settled = [*model.decoder.first.parameters(), *model.decoder.last.parameters()]
-    settled += [*model.prior.parameters()]
-    constant = curve_model.jacobian(x, edge)  # log p(mu) = log p(x) - constant
-    first, batch = settings.steps, min(settings.batch, len(x))
-    begin, end = deviations(x, p, settings)
-
-    def loss_terms(step):
-        for parameter in settled:
-            parameter.requires_grad_(step < first)
-        index = training.batch_indices(len(x), batch, step, settings.seed)
-        eps = torch.randn(batch, curve_model.LATENT, device=x.device)
-        index, eps = distributed.shard(index, eps)  # all of them, but under torchrun
-        w, rest = (part[index] for part in both[step % 2])
-        share = min(1.0, step / (0.7 * first))  # of the way from `begin` to `end`, both ln
-        prescribed = torch.lerp(begin[index], end[index], share)
-
-        def log_likelihood(w, decoded):
-            log_deviation = prescribed if step < first else None  # None: the learned one
-            return whitening.log_likelihood(w, rest, decoded, log_deviation) - constant[index]
-
-        terms = cvae.elbo_terms(model, w, p[index], log_likelihood, eps)
-        reconstruction, kl = (term.mean() for term in terms)
-        return {"loss": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
-
-    def rate(step, steps):
-        if step < first:
-            return training.warmup_cosine(step, first, 0.01)
-        return 0.2 * training.warmup_cosine(step - first, steps - first)
-
-    history = training.train(
-        model, loss_terms, optimizer, steps=first + settings.refine, seed=settings.seed,
-        rate=rate, state=state, ddp=True, find_unused=True,
-    )  # fmt: skip
-    return curve_model.fold(model, whitening, architecture).eval(), history
+@dataclass
+class Settings:
+    plain: bool = False  # N(0, I), x standardised, Adam 1e-3, one loop
+    steps: int = 12_000  # of the first loop
+    refine: int = 1500  # steps of the second loop (--plain adds them to the first)
+    batch: int = 256  # curves a step
+    rate: float = 7e-3  # peak of Adam's learning rate (--plain has 1e-3)
+    sd: float = 0.005  # of the decoder at the end of the first loop, dex (not with --plain)
+    components: int = 64  # principal components trained on (not with --plain)
+    mixture: int = 16  # Gaussians in the p(u) behind p(z|p) (not with --plain)
+    couplings: int = 8  # affine couplings in p(z|p) (not with --plain)
+    hidden: int = 96  # units in each hidden layer of a coupling (not with --plain)
+    hold_out: tuple[float, ...] = ()  # own data: sizes p to hold out; none: every fourth
+    limit: int | None = None  # train on so many curves of each size only
+    seed: int = 0
+    device: str = "auto"  # cpu, cuda, ...
+    data_dir: str = ""  # folder with labels.dat; default: data/, simulated if it is not there
+    out_dir: Path = Path("out")
+    restart: bool = False  # forget an unfinished training
 
 
-def least_of(settings) -> float:
-    """Return the deviation, dex, that the prior's training ends with unless --least gives one."""
-    return settings.least or LEAST[settings.prior]
+OURS_ONLY = ("rate", "sd", "components", "mixture", "couplings", "hidden")  # settings
 
 
-def deviations(x, p, settings) -> torch.Tensor:
-    """Return ln of the deviation that stage 1 begins and ends with, for each code: (2, n), ln dex.
+def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
+    """Train the asked network and its prior: x (n, 300), p (n,) -> (model, history).
 
-    x (n, 300), p (n,).  It begins with the spread of the source's codes, and ends with the root of
-    --least^2 + what --kept of their principal components miss^2.
+    history: for each round of both loops the means of -log p(x|z,p) and of the KL, -ELBO of
+    held-out curves [nats per curve], and seconds.  A tenth of the curves, at most 500, is held out,
+    and the state that is best for them is kept.
+    unfinished, key: the file that a stopped training goes on from; see training.resumable.
     """
-    found = torch.empty(2, len(x), device=x.device)
-    for size in p.unique():
-        own = x[p == size]
-        end = math.hypot(least_of(settings), curve_model.missed(own, settings.kept))
-        begin = max(float(own.std()), end) if len(own) > 1 else end
-        found[:, p == size] = torch.tensor([[begin], [end]], device=x.device).log()
-    return found
+    whitening = Whitening(x, settings.components)
+    x, p, *held_out = split_off(x, p)
+    x, p = torch.cat([x, x.flip(1)]), p.repeat(2)  # time has no direction
+    x, p = my_share(x, p)
+    w, rest = whitening(x)
+    batch = max(1, settings.batch // processes())
+
+    model = network(prior, features=w.shape[1], unit=UNIT).to(x.device)
+    torch.nn.init.constant_(model.deviation[-1].bias, math.log(settings.sd))
+    best = copy.deepcopy(model)
+    start, end = x.std().log(), torch.tensor(settings.sd, device=x.device).log()
+    history = []
+
+    # The first loop trains everything, while the sd falls to settings.sd.
+    adam = torch.optim.Adam(model.parameters(), settings.rate)
+    steps = max(1, settings.steps // ROUNDS)
+    parts = {"model": model, "best": best, "adam": adam}
+    for done in resumable(unfinished, ROUNDS, key, history, **parts):  # saves each round
+        started = time.monotonic()
+        sums = torch.zeros(2, device=x.device)
+        for k in tqdm(range(steps), desc=f"round {done + 1} of {ROUNDS}", leave=False):
+            progress = (done + k / steps) / ROUNDS
+            adam.param_groups[0]["lr"] = settings.rate * schedule(progress)
+            log_sd = torch.lerp(start, end, min(1.0, progress / 0.7))
+
+            index = torch.randint(len(w), (batch,), device=x.device)
+            log_likelihood, kl = elbo(model, whitening, w[index], rest[index], p[index], log_sd)
+            loss = (kl - log_likelihood).mean()  # -ELBO
+
+            adam.zero_grad()
+            loss.backward()
+            average_gradients(model)
+            adam.step()
+            sums += torch.stack([-log_likelihood.mean(), kl.mean()]).detach()
+        seen = (sums / steps).tolist()
+        history.append(
+            [*seen, unseen(model, whitening, *held_out, end), time.monotonic() - started]
+        )
+        keep_best(model, best, history)
+    model.load_state_dict(best.state_dict())
+
+    # The second loop trains q(z|x,p) and sd(p), now learned, and nothing else.
+    learned = [*model.encoder.parameters(), *model.deviation.parameters()]
+    adam = torch.optim.Adam(learned, settings.rate)
+    steps = max(1, settings.refine // REFINE_ROUNDS)
+    second = unfinished and unfinished.with_suffix(".second.pt")
+    parts = {"model": model, "best": best, "adam": adam}
+    for done in resumable(second, REFINE_ROUNDS, key, history, **parts):
+        started = time.monotonic()
+        sums = torch.zeros(2, device=x.device)
+        for k in tqdm(range(steps), desc="refining q(z|x,p)", leave=False):
+            progress = (done + k / steps) / REFINE_ROUNDS
+            adam.param_groups[0]["lr"] = 0.2 * settings.rate * schedule(progress)
+
+            index = torch.randint(len(w), (batch,), device=x.device)
+            y = p[index]
+            log_likelihood, kl = elbo(model, whitening, w[index], rest[index], y, model.log_sd(y))
+            loss = (kl - log_likelihood).mean()
+
+            model.zero_grad()
+            loss.backward()
+            average_gradients(model)
+            adam.step()
+            sums += torch.stack([-log_likelihood.mean(), kl.mean()]).detach()
+        means = (sums / steps).tolist()
+        loss = unseen(model, whitening, *held_out)
+        history.append([*means, loss, time.monotonic() - started])
+        keep_best(model, best, history[ROUNDS:])
+    model.load_state_dict(best.state_dict())
+    return fold(model, whitening), history
 
 
-def log_choice(metrics: dict, settings) -> dict:
-    """Log a row of numbers on the validation curves in OUT_DIR/ex_2b_choice.json; return it."""
-    path = Path(settings.out_dir) / "ex_2b_choice.json"
-    row = {"settings": results.to_json(resume_key(settings)), "source": metrics["source"]}
-    tried = [t for t in results.read_json(path).get("tried", []) if not row.items() <= t.items()]
-    row |= {k: metrics[k] for k in ("hardware", "training_seconds", "test", "floor")}
-    print(results.save_json(path, {"tried": [*tried, row]}))
-    return row
+def elbo(model, whitening, w, rest, p, log_sd):
+    """Return log p(x|z,p) and log q(z|x,p) - log p(z|p) for one z ~ q(z|x,p): (n,), (n,) nats.
+
+    w (n, k), rest (n,): what `whitening` makes of curves; log_sd: ln of the decoder's sd, dex.
+    """
+    q = model.posterior(w, p)
+    z = q.rsample()
+    square = whitening.square(w, model.decode(z, p)) + rest  # |x - E[x|z,p]|^2
+    log_likelihood = gaussian_log_prob(square, log_sd)
+    kl = q.log_prob(z) - model.prior.log_prob(z, p)
+    return log_likelihood, kl
 
 
-def main(argv=None) -> dict:
-    """Train, save the checkpoint, measure, draw, save the numbers; return them."""
-    settings = parse(Settings, __doc__, argv)
-    name = "ex_2b"
-    if settings.prior == "standard":
-        no_effect(settings, "components couplings units", "with --prior standard")
-        name = "ex_2b_literal"
-    device = script.start(settings)
-    folder = simulation.folder_of(settings)
-    (x, y), source = data_loader.dataloader(folder), simulation.source_of(folder)
-    if simulation.is_simulated(folder):
-        no_effect(settings, "hold_out", "on the simulated set, whose roles are fixed")
-        data = curve_data.split(x, y)
-    else:
-        data, roles = curve_data.split_own(x, y, settings.hold_out)
-        for role in sorted(set(roles.values())):
-            print(f"{role}:", ", ".join(k for k in roles if roles[k] == role), flush=True)
-    if settings.validate:
-        if not data.validation:
-            raise InputError("--validate needs the simulated set with all its 25 sources")
-        data, name = replace(data, test=data.validation), "ex_2b_validation"
-    key = resume_key(settings, source=source, data_sha256=curve_data.digest(data.train))
-    path = Path(settings.out_dir) / f"{name}.pt"
-    state = resume.State(path, key, settings.resume)
-    torch.manual_seed(settings.seed)  # reading or simulating the data may have drawn numbers
-    model, history = fit(data.train, settings, device, state)
-    if not distributed.is_main():
+def fit_plain(prior, x, p, settings, unfinished=None, key=None):
+    """Train the asked network as a student does; arguments and result as for `fit`."""
+    x, p, *held_out = split_off(x, p)
+    model = CurveCVAE(prior).to(x.device)
+    model.shift.copy_(x.mean())  # the networks see (x - shift) / scale
+    model.scale.copy_(x.std())
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+    steps = max(1, (settings.steps + settings.refine) // ROUNDS)
+    history = []
+
+    for done in resumable(unfinished, ROUNDS, key, history, model=model, adam=adam):
+        started = time.monotonic()
+        sums = torch.zeros(2, device=x.device)
+        for _ in tqdm(range(steps), desc=f"round {done + 1} of {ROUNDS}", leave=False):
+            index = torch.randint(len(x), (settings.batch,), device=x.device)
+            log_likelihood, kl = elbo_terms(model, x[index], p[index])
+            loss = (kl - log_likelihood).mean()  # -ELBO
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            sums += torch.stack([-log_likelihood.mean(), kl.mean()]).detach()
+        with torch.no_grad():
+            log_likelihood, kl = elbo_terms(model, *held_out)
+        loss = float((kl - log_likelihood).mean())
+        history.append([*(sums / steps).tolist(), loss, time.monotonic() - started])
+    return model, history
+
+
+def schedule(progress: float) -> float:
+    """Return the factor on the learning rate: up during the first hundredth, then half a cosine."""
+    return min(1.0, 100 * progress + 0.01) * (0.5 + 0.5 * math.cos(math.pi * progress))
+
+
+def split_off(x, p):
+    """Return x, p without every tenth curve (of more than 5,000: without 500), and those."""
+    out = torch.zeros(len(x), dtype=torch.bool)
+    out[5 :: max(10, len(x) // 500)] = True
+    return x[~out], p[~out], x[out], p[out]
+
+
+@torch.no_grad()
+def unseen(model, whitening, x, p, log_sd=None) -> float:
+    """Return -ELBO of held-out curves x (n, 300), p (n,), nats per curve; with equal noise.
+
+    log_sd: ln of the decoder's sd, dex; None: the learned one.  nan if there are no curves.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        log_sd = model.log_sd(p) if log_sd is None else log_sd
+        log_likelihood, kl = elbo(model, whitening, *whitening(x), p, log_sd)
+    return float((kl - log_likelihood).mean())
+
+
+def keep_best(model, best, history) -> None:
+    """Copy the model's state to `best` if held-out curves were never modelled better."""
+    losses = [row[2] for row in history]
+    if losses[-1] <= min(losses) or math.isnan(losses[-1]):
+        best.load_state_dict(model.state_dict())
+
+
+def main(settings) -> dict:
+    """Train, save the checkpoint, measure, draw, write; return the numbers."""
+    check_settings(settings)
+    device = pick_device(settings.device)
+    one_thread()
+    curves = data.load(settings.data_dir, settings.hold_out)
+    x, p = data.stacked(curves.train, settings.limit)
+    name = "ex_2b_plain" if settings.plain else "ex_2b"
+    unfinished = settings.out_dir / f"{name}.unfinished.pt"
+    files = (unfinished, unfinished.with_suffix(".second.pt"))
+    if settings.restart:
+        for path in files:
+            path.unlink(missing_ok=True)
+    key = key_of(settings, (x, p), __file__, *CODE)
+
+    torch.manual_seed(settings.seed)
+    prior = prior_of(asdict(settings), min(curves.train), max(curves.train))
+    train = fit_plain if settings.plain else fit
+    model, history = train(prior, x.to(device), p.to(device), settings, unfinished, key)
+    if not is_main():
         return {}
-    content = {"exercise": "ex_2b", "source": source, "settings": asdict(settings)}
-    content |= {"model": curve_model.architecture(settings), "trained_p": sorted(data.train)}
-    print(checkpoints.save(path, content | {"weights": model.cpu().state_dict()}))
+    warn_of_overfitting(history, settings)
 
-    metrics = {k: content[k] for k in ("source", "settings", "trained_p")}
-    metrics |= {"hardware": history["hardware"], "training_seconds": history["seconds"]}
-    metrics |= {"least_dex": least_of(settings), **evaluation.measure(model, data, settings.seed)}
-    if settings.validate:
-        state.remove()
-        return log_choice(metrics, settings)
-    metrics["history_nats"] = {k: v for k, v in history.items() if isinstance(v, list)}
-    between = {p: curves for p, curves in data.test.items() if p not in data.train} or data.test
-    shown = [*between.items()][:: max(1, len(between) // 3)][:3]
-    pairs = {p: (c[:3], evaluation.reconstruct(model, c[:3], p)) for p, c in shown}
-    drawn = {name: figures.training(metrics, pairs)}
-    test, floor = metrics["test"], metrics["floor"]["by_p"]
-    print(f"-ELBO {test['negative_elbo_nats']:.0f} nats per curve; {source}")
-    for p, row in test["distances"]["by_p"].items():
-        numbers = (f"{k} {v:.3f} (floor {floor[p][k]:.3f})" for k, v in row.items())
-        print(f"p = {p} R_E:", ", ".join(numbers))
-    metrics = results.save_results(settings.out_dir, name, metrics, drawn)
-    state.remove()
-    return metrics
+    about = f"{len(x):,} curves of {len(curves.train)} sizes, {curves.about}"
+    chosen = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}
+    content = {"settings": chosen, "about": about, "simulated": curves.simulated}
+    content["trained_p"] = sorted(curves.train)
+    save(settings.out_dir / f"{name}.pt", checkpoint(model.cpu(), "ex_2b", **content))
+
+    numbers = content | {"training_seconds": sum(row[3] for row in history)}
+    numbers |= evaluation.measure(model, curves, settings.seed)
+    numbers["history"] = history
+    print(evaluation.sentence(numbers))
+    pairs = evaluation.examples(model, curves)
+    write(settings.out_dir, name, numbers, training=figures.training(history, pairs, about))
+    for path in files:
+        path.unlink(missing_ok=True)
+    return numbers
+
+
+def warn_of_overfitting(history, settings) -> None:
+    """Say in a line when held-out curves were modelled best long before the end."""
+    losses = [row[2] for row in history[:ROUNDS]]
+    best = losses.index(min(losses)) + 1
+    if best < 0.9 * len(losses):
+        steps = best * settings.steps // ROUNDS
+        end = "kept its last state" if settings.plain else "kept the state of then"
+        say(
+            f"few curves: held-out -ELBO was {min(losses):.0f} nats after {steps} steps and then "
+            f"rose to {losses[-1]:.0f}; {end}; --steps {steps} would do"
+        )
+
+
+def check_settings(settings) -> None:
+    """Raise InputError for a setting out of range, or one that would have no effect."""
+    check(settings, steps=(ROUNDS, 10**8), refine=(0, 10**8), batch=(1, 10**6), limit=(2, 10**7))
+    check(settings, rate=(1e-9, 1), sd=(1e-6, 10), components=(1, 300), seed=(0, 2**62))
+    check(settings, mixture=(1, 4096), couplings=(0, 64), hidden=(1, 4096))
+    if settings.plain:
+        if processes() > 1:
+            raise InputError("--plain: trains in one process, without torchrun")
+        for name in OURS_ONLY:
+            if getattr(settings, name) != getattr(Settings, name):
+                raise InputError(f"--{name.replace('_', '-')} has no effect with --plain")
 
 
 if __name__ == "__main__":
-    script.run(main)
+    run(main, Settings)

@@ -1,189 +1,282 @@
-"""Exercise 2(c): draw new light curves for source sizes p in [0.01, 5] R_E.
+"""Exercise 2(c): generate light curves for sources of any size, and set them beside true ones.
 
-    python ex_2c.py                        -> out/ex_2c.png, out/ex_2c.json
-    python ex_2c.py --p 0.3 1.7 --n 10 --out curves.csv     the curves themselves (.csv or .npz)
-    python ex_2c.py --p .01 5 --out curves.png              draws them (.png, .pdf or .svg)
+    python ex_2c.py                                      -> out/ex_2c.json and three pictures
+    python ex_2c.py --p 0.3 1.7 --n 10 --out curves.csv  ten curves for each size (or .npz)
+    python ex_2c.py --p 0.3 1.7 --out curves.png         drawn (or .pdf, .svg)
 
-z ~ p(z|p), then mu = 10^E[x|z,p]: 300 samples of relative magnification
-(common/light_curves/model.py, `draw`).  The model is --model, else out/ex_2b.pt of ex_2b.py, else
-the shipped checkpoints/ex_2b.pt.  The figure varies p at fixed noise, and shows independent draws
-above simulated light curves of the same p and stars; the simulation takes about two minutes, once
-(kept as out/ex_2c_truth.npz), and measuring their distances 20 seconds.
-As a module: `ex_2c.generate([0.3, 1.7], 10)` -> (2, 10, 300).
-Expect: C2ST 0.57 at p = 0.3, 1.00 at p = 0.01, outside the trained range (0.5 is chance).
+    u ~ p(u),    z = T_p(u),    curve = 10^E[x|z,p]
+
+x: log10 of relative magnification; p: half-light radius of the source, R_E.  Without --p three
+things stand beside each other: *simulated*, new curves in the stars of the training field, *ours*
+and *plain*, the two models of ex_2b.py.  ex_2c_figure1.png is the assignment's Figure 1, ten curves
+of p = .1957; ex_2c_sizes.png has nine sizes from .01 to 5, and ex_2c_sweep.png takes one u through
+p.  ex_2c.json has the distances from the truth (common/light_curves/evaluation.py says what they
+and their floor are), whether p is obeyed, and the peaks.  The model and its `draw` are in
+common/light_curves/model.py.  From Python:
+
+    ex_2c.generate([0.3, 1.7], n=10)    (2, 10, 300) float32, relative magnification
+
+Drawing takes 3 seconds; all of it takes two to three minutes on 2 cores, most of them to simulate
+the truth, which is kept, and to train classifiers.
 """
 
+import operator
 import warnings
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from common.light_curves import model as curve_model
-from common.light_curves.data import save_curves
-from common.runtime import checkpoints, files, results, script
-from common.runtime.errors import InputError
-from common.runtime.options import Drawing, no_effect, option, parse
-from common.runtime.seeding import fork_rng
-from data_loader import read_labels
+from common.light_curves.model import as_sizes, draw, load_model
+from common.training import InputError, check, pick_device, run, save_figure, say, write
 
-SIZES = (0.01, 0.03, 0.1, 0.14, 0.3, 0.75, 2.0, 5.0, 7.0)  # R_E, measured
-DRAWN = (0.01, 0.1, 0.14, 0.3, 0.75, 5.0, 7.0)
+SIZES = (0.01, 0.03, 0.1, 0.14, 0.1957, 0.5, 1.0, 2.5, 5.0)  # R_E
+FIGURE1 = 0.1957  # R_E, the size in the assignment's Figure 1
 SWEPT = np.geomspace(0.01, 5, 24)  # R_E, the sizes that one noise is swept through
-DISTANCES = ("w1", "sf", "ks", "c2st")  # of common.light_curves.evaluation
-LITERAL = "ex_2b_literal"  # p(z) = N(0, I), no extras: `python ex_2b.py --prior standard`
-SHOWN = 3  # noises that are swept through them
+EACH = 500  # generated curves of each size, and simulated ones in each of two sets
 TABLES, PICTURES = (".csv", ".npz"), (".png", ".pdf", ".svg")
-PANELS, MOST = 12, 10  # at most, of a picture; curves at most in one
+PANELS, LINES = 12, 10  # of a picture at most, and curves in a panel
 
 
-@dataclass(frozen=True)
-class Settings(Drawing):
-    """What is drawn."""
+@dataclass
+class Settings:
+    p: tuple[float, ...] = ()  # source sizes [R_E]; none: the exercise's figures and numbers
+    n: int = 10  # curves for each p
+    out: Path | None = None  # where --p goes: .csv or .npz, or .png, .pdf or .svg to draw
+    seed: int = 0
+    model: str = ""  # checkpoint; default: ex_2b.pt in --out-dir if it is there, else the shipped
+    device: str = "auto"  # cpu, cuda, ...
+    data_dir: str = ""  # folder whose stars are simulated; default: data/
+    out_dir: Path = Path("out")
 
-    p: tuple = option((), "source sizes [R_E]; none: the figures and numbers of the exercise")
-    n: int = option(10, "curves for each p", minimum=1, maximum=10**6)
-    out: str = option("", "file for the curves of --p: .csv, .npz, or .png, .pdf, .svg to draw")
 
-
-def generate(p: Sequence[float], n: int, seed: int | None = None, model="", device="cpu"):
-    """Draw n light curves for each source size: (len(p), n, 300) float32, relative magnification.
+def generate(
+    p: Sequence[float], n: int, seed: int | None = None, model="", device="cpu"
+) -> np.ndarray:
+    """Draw n light curves for each size p: (len(p), n, 300) float32, relative magnification.
 
     p: half-light radii in R_E, one number or a sequence.  seed: the same seed gives the same
-    curves; None gives new ones at each call.  model: a checkpoint of ex_2b.py, "" for the shipped
-    one.  Warns outside the trained range of p.  Raises InputError (a ValueError) for a p that is
-    not a number from 1e-6 to 100, for another argument out of range, or without a checkpoint.
+    curves, None new ones at each call.  model: a checkpoint of ex_2b.py, "" for the shipped one.
+    Nothing is cut or selected.  Warns outside the trained range of p.
+    Raises InputError (a ValueError) for a p that is not a number from 1e-6 to 100, for another n
+    or seed that is none, and when there is no such checkpoint or device.
     """
-    sizes = curve_model.as_sizes(p)
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 10**6:
-        raise InputError(f"n = {n!r}: give a whole number of curves, 1 to 1,000,000")
-    with fork_rng(seed, device):
-        network, content = curve_model.load(model, device)
-        least, most = min(content["trained_p"]), max(content["trained_p"])
-        far = ", ".join(f"{p:g}" for p in sizes if not least / 1.01 <= p <= 1.01 * most)
-        if far:
-            said = f"p = {far} R_E: not to be trusted outside {least:.3g} ... {most:.3g} R_E"
-            warnings.warn(said, stacklevel=2)
-        return curve_model.draw(network, sizes, int(n)).numpy()
+    sizes, n = as_sizes(p), _count(n)
+    with _random_numbers(seed, device):
+        network, content, _ = load_model(model, device)
+        _warn_outside(sizes, content["trained_p"])
+        return draw(network, sizes, n).numpy()
 
 
-def sweep(p: Sequence[float], n: int, seed: int, model="", device="cpu"):
-    """Draw n curves for each source size p [R_E] from the same noise: (len(p), n, 300) float32.
+def sweep(p: Sequence[float], n: int, seed: int | None = None, model="", device="cpu"):
+    """Draw n curves for each size p from the same n noises u: (len(p), n, 300) float32.
 
     Curve k of one size differs from curve k of the next by p alone.  Otherwise as `generate`.
     """
-    sizes = curve_model.as_sizes(p).tolist()
-    return np.concatenate([generate(one, n, seed, model, device) for one in sizes])
+    sizes, n = as_sizes(p), _count(n)
+    with _random_numbers(seed, device):
+        network, content, _ = load_model(model, device)
+        _warn_outside(sizes, content["trained_p"])
+        return swept(network, sizes, n)
 
 
-def out_path(settings) -> Path:
-    """Return where the curves of --p go; raise InputError if they cannot, or for a bad p."""
-    path = Path(settings.out or Path(settings.out_dir) / "ex_2c_curves.csv")
-    curve_model.as_sizes(settings.p)
+def swept(network, sizes: torch.Tensor, n: int) -> np.ndarray:
+    """Take n noises u through sizes (m,): (m, n, 300) relative magnification."""
+    u = network.prior.sample_u(n)
+    curves = [network.draw(size.to(u.device).expand(n), u).cpu() for size in sizes]
+    return torch.stack(curves).numpy()
+
+
+def _count(n) -> int:
+    """Return n; raise InputError unless it is a whole number from 1 to 1,000,000."""
+    whole = isinstance(n, int | np.integer) and not isinstance(n, bool)
+    if not whole or not 1 <= n <= 10**6:
+        raise InputError(f"n = {n!r}: give a whole number of curves, 1 to 1,000,000")
+    return int(n)
+
+
+def _warn_outside(sizes, trained_p):
+    least, most = min(trained_p), max(trained_p)
+    far = [f"{p:g}" for p in sizes.tolist() if not least / 1.01 <= p <= 1.01 * most]
+    if far:
+        reason = f"trained on {least:.3g} to {most:.3g} R_E, not to be trusted outside"
+        warnings.warn(f"p = {', '.join(far)} R_E: {reason}", stacklevel=3)
+
+
+@contextmanager
+def _random_numbers(seed, device):
+    """Seed torch in the block (None: from the system); the caller's state stays as it was."""
+    try:
+        seed = None if seed is None else operator.index(seed)
+    except TypeError:
+        seed = -1
+    if seed is not None and not 0 <= seed < 2**63:
+        raise InputError("seed: give a whole number from 0, or None")
+    device = pick_device(device)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.seed() if seed is None else torch.manual_seed(seed)
+        yield
+
+
+def main(settings) -> dict:
+    """Write the curves of --p; without it generate, simulate, measure, draw and write."""
+    check(settings, n=(1, 10**6), seed=(0, 2**62))
+    if not settings.p:
+        for name in ("n", "out"):
+            if getattr(settings, name) != getattr(Settings, name):
+                raise InputError(f"--{name} needs --p, the source sizes")
+    path = _out_path(settings) if settings.p else None
+    network, content, model_path = load_model(settings.model, settings.device, settings.out_dir)
+    say(f"reading {model_path}: {content['about']}")
+    if settings.p:
+        return write_curves(settings, path, network, content)
+    return answer(settings, network, content)
+
+
+def _out_path(settings) -> Path:
+    """Return where the curves of --p go; raise InputError for a name or a p that will not do."""
+    as_sizes(settings.p)
+    path = settings.out or settings.out_dir / "ex_2c_curves.csv"
     kind = path.suffix.lower()
     if kind not in TABLES + PICTURES:
         names = "in .csv or .npz for numbers, or in .png, .pdf or .svg for a picture"
         raise InputError(f"cannot write {path}: the name must end {names}")
     if kind in PICTURES and len(settings.p) > PANELS:
-        said = f"{len(settings.p)} source sizes: a picture has at most {PANELS} panels"
-        raise InputError(f"{said}; give fewer, or an --out that ends in .csv or .npz")
-    files.check_writable(path)
+        cure = "give fewer, or an --out that ends in .csv or .npz"
+        raise InputError(f"{len(settings.p)} sizes: a picture has at most {PANELS} panels; {cure}")
     return path
 
 
-def track_length(source: str) -> float | None:
-    """Return the length of a track in R_E, None where the data `source` do not tell it."""
-    from common.light_curves import simulation
+def write_curves(settings, path: Path, network, content) -> dict:
+    """Write or draw the curves that --p asks for; return where they are."""
+    from common.light_curves.data import save_curves
 
-    known = source.startswith(simulation.SIMULATED) and simulation.TRACKS not in source
-    return simulation.Settings().length if known else None
-
-
-def literal_beside(settings, content) -> Path | None:
-    """Return the checkpoint of the model as asked for word by word, beside that of `content`.
-
-    None with --model, and where it was trained on other data.
-    """
-    if settings.model:
-        return None
-    path = checkpoints.find(LITERAL, "", settings.out_dir)
-    _, literal = curve_model.load(path)
-    return path if literal["source"] == content["source"] else None
-
-
-def write_curves(settings, device, model: Path, content) -> dict:
-    """Write or draw the curves that --p asks for; model: the checkpoint, `content` is in it."""
-    sizes, path = settings.p, out_path(settings)
-    curves = generate(sizes, settings.n, settings.seed, model, device)
+    sizes = as_sizes(settings.p)
+    with warnings.catch_warnings(record=True) as warned:  # a line of its own for the terminal
+        warnings.simplefilter("always")
+        _warn_outside(sizes, content["trained_p"])
+    for warning in warned:
+        say(f"warning: {warning.message}")
+    with _random_numbers(settings.seed, settings.device):
+        curves = draw(network, sizes, settings.n).numpy()
     if path.suffix.lower() in PICTURES:
         from common.light_curves import figures
 
-        trained, length = content["trained_p"], track_length(content["source"])
-        figure = figures.asked(sizes, curves[:, :MOST], trained, length)
-        print(results.save_figure(path, figure))
+        length = _track_length(settings, content)
+        drawn = figures.asked(settings.p, curves[:, :LINES], content["trained_p"], length)
+        save_figure(path, drawn)
     else:
-        print(save_curves(path, sizes, curves))
-    return {"file": str(path), "p": sizes, "source": content["source"]}
+        save_curves(path, settings.p, curves)
+    print(path)
+    return {"files": [str(path)], "p": list(settings.p)}
 
 
-def main(argv=None) -> dict:
-    """Generate, simulate the truth, measure, draw, save the numbers; return them."""
-    settings = parse(Settings, __doc__, argv)
-    if settings.p:
-        no_effect(settings, "data_dir", "with --p")
-        if settings.out:
-            no_effect(settings, "out_dir", "with --out")
-        out_path(settings)
-    else:
-        no_effect(settings, "n out", "without --p, the source sizes")
-    device = script.start(settings)
-    path = checkpoints.find("ex_2b", settings.model, settings.out_dir)
-    _, content = curve_model.load(path)
-    literal = None if settings.p else literal_beside(settings, content)
-    also = f"; beside it {checkpoints.shown(literal)}" if literal else ""
-    checkpoints.announce(path, content, also)
-    if settings.p:
-        return write_curves(settings, device, path, content)
-    from common.light_curves import evaluation, figures, reference, simulation  # not for --p
+def answer(settings, network, content) -> dict:
+    """Write the three pictures and the numbers of the exercise; return the numbers."""
+    from common.light_curves import figures  # matplotlib and SciPy, not for --p
+    from common.light_curves.data import reference
 
-    simulated = simulation.truth_of(settings, content["source"], read_labels)
-    n = 40 if settings.smoke else 1000
-    sides = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the figure shades what is outside
-        sides["generated"] = generate(SIZES, n, settings.seed, path, device)
-        swept = sweep(SWEPT, SHOWN, settings.seed, path, device)
-        if literal:
-            sides["literal"] = generate(SIZES, n, settings.seed, literal, device)
-    kept = Path(settings.out_dir) / "ex_2c_truth.npz"
-    truth, noise = reference.reference_curves(kept, SIZES, n, simulated)  # {p: (2, n, 300)}
-    sides["simulated"] = [truth[p][0] for p in SIZES]
-    curves = {
-        name: np.stack([side[SIZES.index(p)][:2] for p in DRAWN]) for name, side in sides.items()
+    trained = content["trained_p"]
+    if not content["simulated"] and not settings.data_dir:
+        raise InputError("the model was trained on your own curves: give their --data-dir, too")
+    sizes, first = sizes_shown(trained, content["simulated"])
+    models = {"plain" if content["settings"]["plain"] else "ours": network}
+    if "ours" in models:
+        plain, other, path = load_model("", settings.device, settings.out_dir, plain=True)
+        if other["simulated"] == content["simulated"]:
+            models["plain"] = plain
+            say(f"reading {path}: {other['about']}")
+
+    true = reference(sizes, EACH, settings.data_dir, settings.out_dir)  # {p: (2, n, 300)}
+    generated = {}
+    for name, model in models.items():
+        with _random_numbers(settings.seed, settings.device):
+            curves = draw(model, as_sizes(sizes), EACH).numpy()
+        generated[name] = dict(zip(sizes, curves, strict=True))
+    with _random_numbers(settings.seed, settings.device):
+        through_p = swept(network, as_sizes(SWEPT), n=3)
+
+    numbers = {"about": content["about"], "curves_each": EACH, "trained_p": trained}
+    numbers |= compare(true, generated, trained, settings.seed)
+
+    panels = {"simulated": {p: true[p][0] for p in sizes}} | generated
+    length = _track_length(settings, content)
+    ten = {name: curves[first][:10] for name, curves in panels.items()}
+    five = {name: {p: curves[p][:5] for p in sizes} for name, curves in panels.items()}
+    drawn = {
+        "figure1": figures.figure1(ten, first, length),
+        "sizes": figures.sizes(five, trained, length),
+        "sweep": figures.sweep(SWEPT, through_p, trained, length),
     }
-    trained, source = content["trained_p"], f"data: {content['source']}; truth: simulated"
-    length = track_length(content["source"])
-    figure = figures.generated_and_true(DRAWN, curves, (SWEPT, swept), trained, length, source)
+    return write(settings.out_dir, "ex_2c", numbers, **drawn)
+
+
+def sizes_shown(trained, simulated: bool) -> tuple[list, float]:
+    """Return the sizes that are compared, R_E, and the one of which ten curves are drawn.
+
+    For a model of your own curves: seven sizes through the trained range, one on either side of
+    it, and the trained one that is nearest to the assignment's .1957 R_E.
+    """
+    if simulated:
+        return list(SIZES), FIGURE1
+    least, most = min(trained), max(trained)
+    first = min(trained, key=lambda p: abs(np.log(p / FIGURE1)))
+    inside = np.geomspace(least, most, 7 if most > least else 1)
+    sizes = {least / 3, *inside[1:-1], least, most, 2 * most, first}
+    return sorted(float(p) for p in sizes if 0.002 <= p <= 100), first
+
+
+def compare(true: dict, generated: dict, trained, seed: int) -> dict:
+    """Return the numbers of generated curves {name: {p: (n, 300)}} against true {p: (2, n, 300)}.
+
+    Prints a line for each size.
+    """
+    from common.light_curves import evaluation  # SciPy and scikit-learn
+
     rows = {}
-    for p, fake in zip(SIZES, sides["generated"], strict=True):
-        real, again = truth[p]
-        near, floor = (evaluation.curve_distances(x, real, DISTANCES) for x in (fake, again))
-        rows[f"{p:g}"] = {
-            "model": near,
-            "floor": floor,
-            "generated": evaluation.extremes(fake),
-            "simulated": evaluation.extremes(real),
-        }
-        if "literal" in sides:
-            plain = sides["literal"][SIZES.index(p)]
-            rows[f"{p:g}"]["literal"] = evaluation.curve_distances(plain, real, ("c2st",))
-        for k in ("c2st", "sf"):
-            print(f"p = {p:<5g} R_E: {k.upper()} {near[k]:.2f}, floor {floor[k]:.2f}")
-    metrics = {"source": source, "curves_each": n, "trained_p": trained, "seed": settings.seed}
-    metrics |= {"truth_ray_noise_rms": {f"{p:g}": e for p, e in noise.items()}, "by_p": rows}
-    return results.save_results(settings.out_dir, "ex_2c", metrics, {"ex_2c": figure})
+    peaks = {}
+    for number, (p, (one, other)) in enumerate(true.items()):
+        own_seed = seed + 10 * number
+        row = {"trained": "inside" if min(trained) <= p <= max(trained) else "outside"}
+        row["floor"] = evaluation.floor_of(one, other, own_seed)
+        row["quantiles"] = {"simulated": evaluation.quantiles(one)}
+        peaks[f"{p:g}"] = {"simulated": evaluation.peaks(one)}
+        for name, curves in generated.items():
+            row[name] = evaluation.distances_to((one, other), curves[p], own_seed)
+            row["quantiles"][name] = evaluation.quantiles(curves[p])
+            peaks[f"{p:g}"][name] = evaluation.peaks(curves[p])
+        rows[f"{p:g}"] = row
+        c2st = ", ".join(f"{name} {row[name]['c2st']:.2f}" for name in (*generated, "floor"))
+        print(f"p = {p:<6.4g} R_E, {row['trained']} the trained range: C2ST {c2st}")
+
+    inside = [p for p in true if min(trained) <= p <= max(trained)]
+    train, test = ({p: true[p][k] for p in inside} for k in (0, 1))
+    obeyed = {}
+    for name, curves in generated.items():
+        own = {p: curves[p] for p in inside}
+        obeyed[name] = found = evaluation.p_recovered(train, test, own, seed)
+        if found:
+            print(
+                f"p read off curves, {name}: {found['true_to_generated']:.3f} dex (of true curves "
+                f"{found['floor']:.3f}); learned from them {found['generated_to_true']:.3f}"
+            )
+    inside = {f"{p:g}" for p in inside}
+    peaks = {p: row for p, row in peaks.items() if p in inside}
+    return {"by_p": rows, "p_obeyed": obeyed, "peaks": peaks}
+
+
+def _track_length(settings, content) -> float | None:
+    """Return the length of a track in R_E; None for own curves, whose length nothing tells."""
+    from common.light_curves.data import DEFAULT, LENGTH, made_with
+
+    if not content["simulated"]:
+        return None
+    simulation = made_with(settings.data_dir or DEFAULT)
+    return simulation.length if simulation else LENGTH
 
 
 if __name__ == "__main__":
-    script.run(main)
+    run(main, Settings)

@@ -288,6 +288,12 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def one_thread() -> None:
+    """Compute on one thread unless OMP_NUM_THREADS is set: small networks gain nothing by more."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+
+
 def fast_bfloat16(device: torch.device) -> bool:
     """Tell whether the hardware multiplies bfloat16 matrices (AVX-512 BF16, AMX, a recent GPU)."""
     if device.type == "cuda":

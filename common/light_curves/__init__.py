@@ -1,26 +1,10 @@
-"""The light curves of exercise 2, and the simulator behind them.
+"""The light curves of exercise 2: what is read, modelled, measured and drawn.
 
-microlensing  star field -> magnification map -> source disc -> tracks
-profiles      what a source of some shape does to a map
-ray_shooting  the simulator's inner loops (numba)
-simulation    a data set in the assignment's format
-data          roles of the sources, curves stacked as tensors
-reference     simulated curves of any source size, to set beside generated ones
-model         the conditional VAE: build, precondition, fold, load, sample
-evaluation    bounds and distances between sets of curves
-figures       arrays in, figures out
+data        training and test curves, reference curves of any size, and their simulation
+diagnose    what is wrong with a file of curves that cannot be read
+model       the conditional VAE: build, precondition, fold, load, sample
+evaluation  bounds and distances between sets of curves
+figures     arrays in, figures out
+
+The simulator is a package of its own, common/microlensing.
 """
-
-from common.light_curves.microlensing import (
-    convolve,
-    magnification_map,
-    map_error,
-    read_tracks,
-    save_map,
-    star_field,
-    tracks,
-)
-
-__all__ = [
-    "convolve", "magnification_map", "map_error", "read_tracks", "save_map", "star_field", "tracks"
-]  # fmt: skip

@@ -1,95 +1,197 @@
-"""What a light-curve model is worth: bounds, distances from true curves, order in p.
+"""What a model of light curves is worth: bounds, distances from true curves, whether p is obeyed.
 
-Curves are (n, 300) relative magnifications; sets are {p: (n, 300)}.
+Curves are (n, 300) relative magnifications, sets are {p: (n, 300)}, p in R_E; x = log10 mu.
+
+**Floor** means one thing in all of exercise 2: the distance between two true sets of one star
+field, the field that is compared with.  Generated curves are compared with each of these two sets,
+and the two results are averaged.  A perfect model is as far from either set as they are from each
+other; a model that is further away has been told from the truth.
 """
-
-from functools import partial
 
 import numpy as np
 import torch
 
 from common import distances
-from common.light_curves import model as curve_model
+from common.cvae import elbo_terms
 from common.light_curves.data import to_log
-from common.runtime import cvae
-from common.runtime.seeding import step_seed
+from common.light_curves.model import SAMPLES, draw
 
 LAGS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # samples
-NOISE = 0.005  # magnitudes of photometric noise, added to both sides before the judge looks
+NOISE = 0.005  # magnitudes of photometric noise, which the classifier sees on both sides
+DEX = 0.4  # of a magnitude
+FEWEST = 30  # curves a side that C2ST needs
+PROMINENCE = 0.05  # dex (12 %) by which a peak rises above its surroundings
 
 
-def structure_function(curves) -> np.ndarray:
-    """Return sqrt E[(m(t + lag) - m(t))^2] for each of `LAGS`, m = log10 magnification: (lags,).
+# --- bounds -------------------------------------------------------------------------------------
 
-    A constant set has 0; lags that do not fit the length are left out.  (Simonetti et al. 1985.)
+
+def measure(model, data, seed: int) -> dict:
+    """Return the numbers of exercise 2(b): -ELBO on both sides, distances from held-out curves.
+
+    data: has train and test, {p: (n, 300)}.  A distance that few curves do not allow is None.
     """
-    m = to_log(curves).astype(np.float64)
-    lags = [lag for lag in LAGS if lag < m.shape[1]]
-    return np.array([np.sqrt(np.mean((m[:, lag:] - m[:, :-lag]) ** 2)) for lag in lags])
+    torch.manual_seed(seed)
+    numbers = {"train": elbo(model, data.train), "test": elbo(model, data.test)}
+
+    generated, floor = {}, {}
+    for p, curves in data.test.items():
+        if len(curves) < 2:
+            continue
+        first, second = np.array_split(curves, 2)
+        n = min(1000, max(500, len(first)))
+        drawn = draw(model, torch.tensor([p]), n)[0].numpy()
+        generated[p] = distances_to((first, second), drawn, seed)
+        floor[p] = floor_of(first, second, seed)
+    return numbers | {"distances": averaged(generated), "floor": averaged(floor)}
 
 
-def structure_distance(a, b) -> float:
-    """Return the rms over the lags of ln(S_a / S_b); 10^-6 is the least S that counts."""
-    first, second = (np.maximum(structure_function(x), 1e-6) for x in (a, b))
-    return float(np.sqrt(np.mean(np.log(first / second) ** 2)))
+def sentence(numbers: dict) -> str:
+    """Say in a few lines what `measure` found."""
+    lines = [f"-ELBO of held-out curves {numbers['test']['negative_elbo']:.0f} nats per curve"]
+    for p, row in numbers["distances"]["by_p"].items():
+        floor = numbers["floor"]["by_p"][p]
+        words = [
+            f"{name} {row[name]:.3f} (floor {floor[name]:.3f})"
+            for name in ("c2st", "sf", "ks")
+            if row[name] is not None
+        ]
+        lines.append(f"p = {p} R_E: {', '.join(words)}")
+    return "\n".join(lines)
 
 
-def variability_ks(a, b) -> float:
-    """Return the Kolmogorov-Smirnov distance of the standard deviations of the curves."""
-    from scipy import stats  # SciPy and scikit-learn take a second to load, so only where needed
+def examples(model, data) -> dict:
+    """Return {p: (curves, reconstructions)} of three held-out curves of up to four sizes.
 
-    return float(stats.ks_2samp(np.std(a, axis=1), np.std(b, axis=1)).statistic)
+    Sizes that were not trained on come first.
+    """
+    between = [p for p in data.test if p not in data.train] or [*data.test]
+    chosen = between[:: -(-len(between) // 4)]
+    return {p: (data.test[p][:3], reconstruct(model, data.test[p][:3], p)) for p in chosen}
 
 
-def features(curves, noise: float, seed: int = 0) -> np.ndarray:
-    """Return what the judge sees of curves (n, 300), after `noise` magnitudes of noise: (n, 48).
+@torch.no_grad()
+def elbo(model, curves: dict, draws: int = 3) -> dict:
+    """Estimate -ELBO and its two terms, nats per curve of x = log10 mu: by size, and their mean.
 
-    Of log10 magnification: mean, standard deviation, least and greatest value; the largest step
-    from sample to sample, ln of the steps' deviation; ln of the largest second difference and of
-    the second differences' deviation; ln power of the 40 lowest frequencies, Hann window.
+    reconstruction: -E_q[log p(x|z,p)]; kl: KL(q(z|x,p) || p(z|p)).  `draws` z for each curve.
+    """
+    device = next(model.parameters()).device
+    rows = {}
+    for p, part in curves.items():
+        x = torch.from_numpy(to_log(part)).to(device)
+        sizes = torch.full((len(x),), p, device=device)
+        terms = torch.stack([torch.stack(elbo_terms(model, x, sizes)) for _ in range(draws)])
+        log_likelihood, kl = terms.mean((0, 2)).tolist()
+        rows[p] = {"negative_elbo": kl - log_likelihood, "reconstruction": -log_likelihood}
+        rows[p]["kl"] = kl
+    return averaged(rows)
+
+
+@torch.no_grad()
+def reconstruct(model, curves, p: float) -> np.ndarray:
+    """Return 10^E[x|z,p] at the mean z of q(z|x,p), for curves (n, 300) of size p: (n, 300)."""
+    device = next(model.parameters()).device
+    x = torch.from_numpy(to_log(curves)).to(device)
+    sizes = torch.full((len(x),), p, device=device)
+    z = model.posterior(x, sizes).mean
+    return (10 ** model.decode(z, sizes)).cpu().numpy()
+
+
+def averaged(rows: dict, by_p: bool = True) -> dict:
+    """Return the mean of rows {p: {name: number or None}}, and with by_p the rows as "by_p"."""
+    names = next(iter(rows.values()), {})
+    mean = {}
+    for name in names:
+        known = [row[name] for row in rows.values() if row[name] is not None]
+        mean[name] = float(np.mean(known)) if known else None
+    return mean | ({"by_p": {f"{p:.6g}": row for p, row in rows.items()}} if by_p else {})
+
+
+# --- distances between two sets -----------------------------------------------------------------
+
+
+def distances_between(a, b, seed: int = 0) -> dict:
+    """Return the distances of curves a (n, 300) from b (m, 300).
+
+    c2st: see `judged`; sf: `structure_distance`; ks: `variability_ks`; w1: Wasserstein distance of
+    all values of mu.
+    """
+    return {
+        "c2st": judged(a, b, seed),
+        "sf": structure_distance(a, b),
+        "ks": variability_ks(a, b),
+        "w1": distances.wasserstein(a, b),
+    }
+
+
+def distances_to(true_sets, curves, seed: int = 0) -> dict:
+    """Return the distances of curves (n, 300) from each of two true sets, averaged."""
+    rows = {k: distances_between(curves, true, seed + k) for k, true in enumerate(true_sets)}
+    return averaged(rows, by_p=False)
+
+
+def floor_of(first, second, seed: int = 0) -> dict:
+    """Return the distances of two true sets from each other; C2ST is the mean of two splits."""
+    return averaged({k: distances_between(first, second, seed + k) for k in (0, 1)}, by_p=False)
+
+
+def judged(a, b, seed: int = 0):
+    """Return how often gradient boosting tells curves `a` from `b` by their `features` (C2ST).
+
+    .5 is indistinguishable.  It sees `NOISE` magnitudes of noise on both sides: without it the rays
+    of the simulator give every simulated curve away.  None for fewer than 30 curves a side.
+    """
+    if min(len(a), len(b)) < FEWEST:
+        return None
+    sides = [features(curves, seed + k) for k, curves in enumerate((a, b))]
+    return distances.two_sample_accuracy(*sides, seed=seed)
+
+
+def features(curves, seed: int = 0, noise: float = NOISE) -> np.ndarray:
+    """Return what a classifier sees of curves (n, 300), after `noise` magnitudes: (n, 48).
+
+    Of x: mean, standard deviation, least and greatest value; the largest step from sample to
+    sample, ln of the steps' deviation; ln of the largest second difference and of the second
+    differences' deviation; ln power of the 40 lowest frequencies, Hann window.
     """
     x = to_log(curves).astype(np.float64)
-    x += np.random.default_rng(seed).normal(0, 0.4 * noise, x.shape)  # 0.4 dex are a magnitude
-    step, bend = np.diff(x, axis=1), np.diff(x, n=2, axis=1)
+    x += np.random.default_rng(seed).normal(0, DEX * noise, x.shape)
+    step = np.diff(x, axis=1)
+    bend = np.diff(x, n=2, axis=1)
     shape = [x.mean(1), x.std(1), x.min(1), x.max(1), np.abs(step).max(1)]
     rough = np.stack([step.std(1), np.abs(bend).max(1), bend.std(1)], 1)
     return np.column_stack([*shape, np.log(rough + 1e-9), np.log(power(x)[:, :40] + 1e-12)])
 
 
-def power(x) -> np.ndarray:
-    """Return the power of rows (n, k), less their means, Hann window, without frequency 0."""
-    x = (x - x.mean(1, keepdims=True)) * np.hanning(x.shape[1])
-    return np.abs(np.fft.rfft(x))[:, 1:] ** 2
+def structure_function(curves) -> np.ndarray:
+    """Return S(lag) = sqrt E[(x(t + lag) - x(t))^2] for each of `LAGS`: (9,) dex.
 
-
-def judged(a, b, noise: float = NOISE, seed: int = 0) -> float:
-    """Return how often gradient boosting tells curves `a` from `b` by their `features` (C2ST).
-
-    0.5 is indistinguishable.  It reports; it never trains, weights or selects curves.
+    A set of constant curves has 0.  (Simonetti, Cordes & Heeschen 1985.)
     """
-    sides = (features(curves, noise, seed + k) for k, curves in enumerate((a, b)))
-    return distances.two_sample_accuracy(*sides, seed=seed)
+    x = to_log(curves).astype(np.float64)
+    return np.array([np.sqrt(np.mean((x[:, lag:] - x[:, :-lag]) ** 2)) for lag in LAGS])
 
 
-DISTANCES = {
-    "w1": distances.wasserstein,
-    "sf": structure_distance,
-    "ks": variability_ks,
-    "c2st": judged,
-    "c2st_02": lambda a, b: judged(a, b, 0.02),
-}
+def structure_distance(a, b) -> float:
+    """Return the rms over the lags of ln(S_a / S_b); 1e-6 dex is the least S that counts."""
+    first = np.maximum(structure_function(a), 1e-6)
+    second = np.maximum(structure_function(b), 1e-6)
+    return float(np.sqrt(np.mean(np.log(first / second) ** 2)))
 
 
-def curve_distances(a, b, names=DISTANCES) -> dict:
-    """Return the distances `names` between two sets of curves (n, 300), (m, 300)."""
-    return {name: DISTANCES[name](a, b) for name in names}
+def variability_ks(a, b) -> float:
+    """Return the Kolmogorov-Smirnov distance of the standard deviations of the curves."""
+    from scipy import stats  # a second to load
+
+    return float(stats.ks_2samp(np.std(a, axis=1), np.std(b, axis=1)).statistic)
 
 
-def extremes(curves) -> dict:
-    """Return quantiles over curves (n, 300) of relative magnification, 0.1 % of them beyond.
+def quantiles(curves) -> dict:
+    """Return how far single values of curves (n, 300) go; it shows what a mean hides.
 
-    least_001, greatest_999: of a curve's least and greatest value; step_99_dex: of its largest
-    step from sample to sample, dex, 1 % of the curves beyond.
+    least_001, greatest_999: mu that the least, the greatest value of 0.1 % of the curves exceeds;
+    step_99_dex: the largest step from sample to sample of a curve, exceeded by 1 % of them.
     """
     step = np.abs(np.diff(to_log(curves), axis=1)).max(1)
     return {
@@ -99,126 +201,125 @@ def extremes(curves) -> dict:
     }
 
 
-FLOOR = 0.005  # magnitudes a sample, standard deviation: photometric noise, the floor of spectra
+# --- is p obeyed? -------------------------------------------------------------------------------
+
+
+def p_recovered(true_train: dict, true_test: dict, generated: dict, seed: int = 0):
+    """Return the rms error, in dex, of log10 p that gradient boosting reads off curves.
+
+    Three sets {p: (n, 300)} of the same sizes.  floor: trained on true_train, asked about
+    true_test; true_to_generated: trained on true_train, asked about generated;
+    generated_to_true: trained on generated, asked about true_test.  A model that obeys p is near
+    the floor both ways: its curves look like their p, and teach what true curves teach.
+    Also "by_p", where "bias" is the mean error of true_to_generated.  None for fewer than two
+    sizes, since one size leaves nothing to tell.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor  # a second to load
+
+    if len(generated) < 2:
+        return None
+    sets = (true_train, true_test, generated)
+    inputs = []
+    targets = []
+    for number, curves in enumerate(sets):
+        inputs.append(np.concatenate([features(c, seed + number) for c in curves.values()]))
+        targets.append(np.repeat(np.log10([*curves]), [len(c) for c in curves.values()]))
+
+    def errors(train, test):
+        trees = HistGradientBoostingRegressor(max_iter=80, random_state=seed)
+        trees.fit(inputs[train], targets[train])
+        return trees.predict(inputs[test]) - targets[test]
+
+    found = {"floor": errors(0, 1), "true_to_generated": errors(0, 2)}
+    found["generated_to_true"] = errors(2, 1)
+    asked = {"floor": targets[1], "true_to_generated": targets[2], "generated_to_true": targets[1]}
+
+    rows = {}
+    for p in generated:
+        own = {name: error[asked[name] == np.log10(p)] for name, error in found.items()}
+        rows[f"{p:.6g}"] = {name: _rms(error) for name, error in own.items()}
+        rows[f"{p:.6g}"]["bias"] = float(own["true_to_generated"].mean())
+    return {name: _rms(error) for name, error in found.items()} | {"by_p": rows}
+
+
+def _rms(errors) -> float:
+    return float(np.sqrt(np.mean(errors**2)))
+
+
+def peaks(curves) -> dict:
+    """Return number, height and width of the peaks of curves (n, 300).
+
+    A peak of x rises by `PROMINENCE` dex at least above the higher of the valleys beside it.
+    number: mean of a curve; height_dex: median of that rise (its prominence), dex; width: median
+    width at half of it, samples.  height_dex and width are None where there are no peaks.
+    (SciPy, signal.find_peaks.)
+    """
+    from scipy.signal import find_peaks  # a second to load
+
+    heights = []
+    widths = []
+    for x in to_log(curves):
+        _, found = find_peaks(x, prominence=PROMINENCE, width=0, rel_height=0.5)
+        heights += found["prominences"].tolist()
+        widths += found["widths"].tolist()
+    return {
+        "number": len(heights) / len(curves),
+        "height_dex": float(np.median(heights)) if heights else None,
+        "width": float(np.median(widths)) if widths else None,
+    }
+
+
+# --- what orders a map of curves ----------------------------------------------------------------
+
+
+def power(x) -> np.ndarray:
+    """Return the power of rows (n, k), less their means, Hann window, without frequency 0."""
+    x = (x - x.mean(1, keepdims=True)) * np.hanning(x.shape[1])
+    return np.abs(np.fft.rfft(x))[:, 1:] ** 2
 
 
 def power_spectra(curves) -> np.ndarray:
-    """Return ln power [dex^2] of log10 magnification in bands of frequency: (n, 300) -> (n, 25).
+    """Return ln power [dex^2] of x in 25 bands of frequency: (n, 300) -> (n, 25).
 
     The mean is subtracted and a Hann window w applied; the bands are about evenly spaced in the
     logarithm of the frequency.  Before the logarithm each band gets the power expected of white
-    noise of sigma = `FLOOR` magnitudes (0.002 dex), sigma^2 sum(w^2): what a telescope could not
+    noise of sigma = `NOISE` magnitudes (.002 dex), sigma^2 sum(w^2): what a telescope could not
     see, such as the noise of simulated curves that generated ones lack, hardly counts.
     """
     found = power(to_log(curves).astype(np.float64))
     edges = np.unique(np.geomspace(1, found.shape[1] + 1, 33).astype(int)) - 1
     bands = np.add.reduceat(found, edges[:-1], axis=1) / np.diff(edges)
-    return np.log(bands + (0.4 * FLOOR) ** 2 * (np.hanning(np.shape(curves)[1]) ** 2).sum())
+    return np.log(bands + (DEX * NOISE) ** 2 * (np.hanning(SAMPLES) ** 2).sum())
 
 
-def order(points, log_p, nulls: int, seed: int) -> dict:
-    """Measure the order of map points (n, 2) in log p (n,): |rho|, R^2, and both when shuffled.
+def properties(curves, p) -> dict:
+    """Return what may order a map of curves (n, 300) of the sizes p (n,): {name: (n,)}.
 
-    rho is Spearman's, along the first principal axis.  R^2 is that of the mean of the 15 nearest
-    neighbours, averaged over 5 folds.  Shuffled: the 99th percentile of `nulls` shuffles of p.
+    log p; mean and spread (standard deviation) of a curve's x; roughness, ln of the standard
+    deviation of its steps from sample to sample.
     """
+    x = to_log(curves).astype(np.float64)
+    roughness = np.log(np.diff(x, axis=1).std(1) + 1e-9)
+    return {"log p": np.log10(p), "mean": x.mean(1), "spread": x.std(1), "roughness": roughness}
+
+
+def order(points, target, seed: int = 0) -> float:
+    """Return R^2 of target (n,) predicted from the 15 nearest neighbours on a map (n, 2).
+
+    Mean over five folds; 1: the map is ordered by the target, 0 or less: it is not.
+    """
+    from sklearn.model_selection import KFold, cross_val_score
+    from sklearn.neighbors import KNeighborsRegressor
+
+    neighbours = KNeighborsRegressor(min(15, max(1, len(points) // 2)))
+    folds = KFold(5, shuffle=True, random_state=seed)
+    return float(cross_val_score(neighbours, points, target, cv=folds).mean())
+
+
+def spearman(points, log_p) -> float:
+    """Return |Spearman's rho| of log p (n,) and the first principal axis of a map (n, 2)."""
     from scipy import stats
     from sklearn.decomposition import PCA
-    from sklearn.model_selection import KFold
-    from sklearn.neighbors import NearestNeighbors
 
-    axis = PCA(2, random_state=seed).fit_transform(points)[:, 0]
-    folds = []  # (test (m,), its neighbours in training (m, 15)): the same for every target
-    for train, test in KFold(5, shuffle=True, random_state=seed).split(points):
-        tree = NearestNeighbors(n_neighbors=min(15, len(train))).fit(points[train])
-        folds.append((test, train[tree.kneighbors(points[test], return_distance=False)]))
-
-    def r2(target):
-        errors = [
-            np.mean((target[near].mean(1) - target[test]) ** 2) / np.var(target[test])
-            for test, near in folds
-        ]
-        return 1 - np.mean(errors)
-
-    def rho(target):
-        return abs(stats.spearmanr(axis, target).statistic)
-
-    random = np.random.default_rng(seed)
-    shuffled = [random.permutation(log_p) for _ in range(nulls)]
-    return {
-        "spearman_rho": rho(log_p),
-        "spearman_rho_shuffled_99": np.quantile([rho(p) for p in shuffled], 0.99),
-        "knn_r2": r2(log_p),
-        "knn_r2_shuffled_99": np.quantile([r2(p) for p in shuffled], 0.99),
-    }
-
-
-@torch.no_grad()
-def evaluate_elbo(model, curves: dict, draws: int = 3, seed: int = 0) -> dict:
-    """Return -ELBO and its terms, nats a curve of magnifications, and the rms error of E[x|z,p].
-
-    curves {p: (n, 300)}; means over the sources.  rmse: of magnification, at the posterior mean.
-    """
-    torch.manual_seed(step_seed(seed, -1))
-    rows, likelihood = {}, partial(curve_model.log_likelihood, edge=model.decoder.edge)
-    for size, part in curves.items():
-        x = curve_model.to_code(to_log(part), model.decoder.edge)
-        each = model, x, torch.full((len(x),), size), likelihood
-        terms = [torch.stack(cvae.elbo_terms(*each)).mean(1) for _ in range(draws)]
-        reconstruction, kl = torch.stack(terms).mean(0).tolist()
-        rows[size] = {
-            "negative_elbo_nats": reconstruction + kl,
-            "reconstruction_nats": reconstruction,
-            "kl_nats": kl,
-            "rmse": float(np.sqrt(np.mean((reconstruct(model, part, size) - part) ** 2))),
-        }
-    return averaged(rows)
-
-
-@torch.no_grad()
-def reconstruct(model, curves, p: float) -> np.ndarray:
-    """Return the magnifications of E[x|z,p] at the posterior mean z of curves (n, 300), size p."""
-    edge, sizes = model.decoder.edge, torch.full((len(curves),), p)
-    z, _ = model.encode(curve_model.to_code(to_log(curves), edge), sizes)
-    return 10 ** curve_model.from_code(model.decode(z, sizes)[:, :-1], edge).numpy()
-
-
-def averaged(rows: dict) -> dict:
-    """Return the mean over the sources of rows {p: {name: number}}, and the rows as "by_p"."""
-    names = next(iter(rows.values()), {})
-    mean = {name: float(np.mean([row[name] for row in rows.values()])) for name in names}
-    return mean | {"by_p": {f"{p:.6g}": row for p, row in rows.items()}}
-
-
-def mean_distances(left: dict, right: dict) -> dict:
-    """Return the distances between curves {p: (n, 300)}, by source and their mean."""
-    return averaged({p: curve_distances(left[p], right[p]) for p in right if p in left})
-
-
-def sample_by_size(model, sizes, n: int, seed: int = 0) -> dict:
-    """Draw n curves for each source size: {p: (n, 300)} (see `model.draw`)."""
-    torch.manual_seed(step_seed(seed, -4))
-    curves = curve_model.draw(model, torch.tensor(sorted(sizes)), n).numpy()
-    return dict(zip(sorted(sizes), curves, strict=True))
-
-
-def measure(model, data, seed: int) -> dict:
-    """Return every number of exercise 2(b): bounds, distances from held-out curves, floors.
-
-    data: a `data.Split`.  floor: distances of two true sets, those of the field that was trained
-    on and the held-out ones, an independent field's; of own data, of the halves of each held-out
-    source.
-    """
-    true = {p: curves for p, curves in data.test.items() if len(curves) > 1}
-    generated = sample_by_size(model, true, max(map(len, true.values()), default=1), seed)
-    halves = [{p: curves[k::2] for p, curves in true.items()} for k in (0, 1)]
-    pairs = (data.same_field, true) if data.same_field else halves
-    return {
-        "train": evaluate_elbo(model, data.train),
-        "test": evaluate_elbo(model, data.test) | {"distances": mean_distances(generated, true)},
-        "floor": mean_distances(*pairs),
-        "extremes": {
-            f"{p:.6g}": {"generated": extremes(generated[p]), "true": extremes(true[p])}
-            for p in true
-        },
-    }
+    axis = PCA(2).fit_transform(points)[:, 0]
+    return float(abs(stats.spearmanr(axis, log_p).statistic))

@@ -1,200 +1,270 @@
-"""Figures of light curves: arrays in, matplotlib figures out."""
+"""Pictures of light curves: arrays in, matplotlib figures out.
+
+Figures are as wide as the report's page, with letters of 8 points.
+"""
 
 import numpy as np
 
-from common.plots import PRINT, STYLES, letter, new_figure, print_size
+from common.plots import new_figure, print_size
 
-COLOURS = ("#440154", "#25848e", "#7ad151")  # viridis, that differ in grey, too
+PAGE = 6.3  # inches
+POINTS = 8.0
+DPI = 300
+DARK, LIGHT = "#1b3a5c", "#d98324"  # told apart in grey, too
+LINES = ("#1b3a5c", "#d98324", "#6fa8c7", "#8c2d19", "#9a9a9a")  # curves in one panel
+MAGNIFICATION = "μ / ⟨μ⟩"
 
 
-def training(metrics, pairs):
-    """Draw -ELBO and its terms over the steps, and held-out curves with their reconstructions.
+def layers(encoder, decoder, parameters: dict):
+    """Draw the two networks of exercise 2 as bars whose heights are the numbers of units.
 
-    metrics: what `evaluation.measure` returned with "history_nats"; pairs {p: (curves (k, 300),
-    reconstructions (k, 300))}.
+    encoder, decoder: for each of their two layers (inputs, outputs, parameters); parameters: how
+    many each network has, {"encoder": number, "decoder": number}.
     """
-    history, test = metrics["history_nats"], metrics["test"]
-    figure = new_figure(6.5, 4.4, PRINT)
-    rows = figure.subfigures(2, 1, height_ratios=(1, 1.7))
-    steps, (left, right) = np.asarray(history["step"]), rows[0].subplots(1, 2)
-    left.plot(steps, history["loss"], "k-", label="training, as it went")
-    left.axhline(test["negative_elbo_nats"], color="0.5", ls="--", label="held out, end")
-    left.set(xlabel="training step", ylabel="−ELBO [nats per curve]")
-    right.plot(steps, history["kl"], "k-", label="KL(q(z|x,y) ‖ p(z|y))")
-    right.set(xlabel="training step", ylabel="[nats per curve]", ylim=(0, None))
-    axes = rows[1].subplots(
-        2, len(pairs), sharex=True, sharey="row", squeeze=False, height_ratios=(1.6, 1)
-    )
-    for (above, below), (p, (truth, rebuilt)) in zip(axes.T, pairs.items(), strict=True):
-        for k, (one, other) in enumerate(zip(truth, rebuilt, strict=True)):
-            above.plot(one, color="0.72", lw=2.5, label="true" if k == 0 else None)
-            above.plot(other, "k-", lw=0.6, label="reconstructed" if k == 0 else None)
-            below.plot(np.log10(other / one), color=COLOURS[k % 3], ls=STYLES[k % 5], lw=0.7)
-        above.set(title=f"p = {p:.3g} $R_E$", yscale="log")
-        below.set(xlabel="sample")
-    axes[0, 0].set_ylabel("μ / ⟨μ⟩")
-    axes[1, 0].set_ylabel("reconstructed − true\n[log₁₀ μ]")
-    for axis in (left, right, axes[0, 0]):
-        axis.legend(frameon=False)
-    letter([left, right, *axes.flat])
-    figure.suptitle(f"Light-curve CVAE; data: {metrics['source']}")
-    return print_size(figure)
+    figure = new_figure(PAGE, 2.5, DPI)
+    axes = figure.subplots(1, 2, sharey=True)
+    parts = {
+        "encoder": (encoder, "300 samples\nand 32 × p", "m and b:\n32 + 32"),
+        "decoder": (decoder, "32 latents\nand 32 × p", "mean of x:\n300 samples"),
+    }
+    for axis, (name, (rows, first, last)) in zip(axes, parts.items(), strict=True):
+        (inputs, hidden, _), (_, outputs, _) = rows
+        heights = [inputs - 32, hidden, outputs]
+        axis.bar([0, 1, 2], heights, 0.36, color=DARK)
+        axis.bar([0], [32], 0.36, bottom=[inputs - 32], color=LIGHT)
+        for place, text in enumerate((first, f"{hidden} units,\nSiLU", last)):
+            axis.text(place, -14, text, ha="center", va="top")
+        for place, (*_, count) in enumerate(rows):
+            ends = (place + 0.78, 45), (place + 0.22, 45)
+            axis.annotate("", *ends, arrowprops={"arrowstyle": "->"})
+            axis.text(place + 0.5, 58, f"{count:,d}", ha="center")
+        axis.set_title(f"{name}: {parameters[name]:,d} parameters")
+        axis.set(xticks=[], yticks=[0, 100, 200, 300], ylim=(-95, 350), xlim=(-0.5, 2.5))
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
+        axis.spines["left"].set_bounds(0, 332)
+    axes[0].set_ylabel("units (orange: copies of p)")
+    return print_size(figure, POINTS)
 
 
-def generated_and_true(sizes, rows, swept, trained, length, source):
-    """Draw a sweep of p above rows of curves, the last one true, a column for each p.
+def training(history, pairs: dict, about: str):
+    """Draw -ELBO and KL over the rounds of training, and held-out curves with reconstructions.
 
-    sizes (m,) R_E; rows {name: (m, k, 300)}; swept: (sizes (s,), curves (s, 3, 300)), curve k from
-    the same noise at each size; trained: sizes of the training sources; length: of a track, R_E, or
-    None.  The axes of a column are alike.
+    history: rows (-log p(x|z,p), KL, held-out -ELBO, seconds), nats per curve; pairs {p: (curves
+    (k, 300), reconstructions (k, 300))} of one size or more.
     """
-    figure = new_figure(6.5, 2.1 + 0.95 * len(rows), PRINT)
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 0.85 * len(rows)))
-    _sweep(above, *swept, trained, length)
-    axes = below.subplots(len(rows), len(sizes), sharex=True, sharey="col", squeeze=False)
-    for column, p in enumerate(sizes):
-        for axis, curves in zip(axes[:, column], rows.values(), strict=True):
-            _draw(axis, curves[column], length)
-        axes[0, column].set_title(_title(p, trained))
-    for axis, name, sign in zip(axes[:, 0], rows, "defg", strict=False):
-        axis.set_ylabel(f"({sign}) {name}")
-    below.supylabel("μ / ⟨μ⟩")
-    below.supxlabel(_along(length))
-    figure.suptitle(source)
-    letter(above.axes[: swept[1].shape[1]])
-    return print_size(figure)
+    reconstruction, kl, held_out, _ = np.asarray(history, float).T
+    rounds = np.arange(1, len(kl) + 1)
+    figure = new_figure(PAGE, 4.6, DPI)
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.35))
+    left, right = above.subplots(1, 2)
+
+    marker = "o" if len(kl) == 1 else ""
+    left.plot(rounds, reconstruction + kl, color=DARK, marker=marker, label="training")
+    left.plot(rounds, held_out, color=LIGHT, ls="--", marker=marker, label="held out")
+    left.set(title="−ELBO", xlabel="round of training", ylabel="nats per curve")
+    _leave_out_the_start(left, np.concatenate([reconstruction + kl, held_out]))
+    left.legend(frameon=False, loc="upper right")
+    right.plot(rounds, kl, color=DARK, marker=marker)
+    right.set(title="KL(q(z|x,p) ‖ p(z|p)), training", xlabel="round of training", ylim=(0, None))
+
+    columns = min(4, len(pairs))
+    rows = -(-len(pairs) // columns)
+    axes = below.subplots(rows, columns, squeeze=False, sharex=True).flat
+    for axis in axes:
+        axis.set_axis_off()
+    shown = zip(axes, pairs.items(), strict=False)
+    for axis, (p, (curves, rebuilt)) in shown:
+        axis.set_axis_on()
+        axis.plot(np.transpose(curves), color=LIGHT, lw=2.2)
+        axis.plot(np.transpose(rebuilt), color=DARK, lw=0.7)
+        axis.set_title(f"p = {p:.3g} $R_E$")
+        axis.locator_params(nbins=4)
+    below.supylabel(MAGNIFICATION)
+    below.supxlabel("sample; thick: held-out curve, thin: 10^E[x|z,p] at the mean z of q(z|x,p)")
+    figure.suptitle(about)
+    return print_size(figure, POINTS)
+
+
+def _leave_out_the_start(axis, values):
+    """Let the y axis begin at the least value and end where 80 % of the values lie."""
+    values = values[np.isfinite(values)]
+    if len(values) > 5:
+        low, high = values.min(), np.quantile(values, 0.8)
+        axis.set_ylim(low - 0.1 * (high - low) - 1e-6, high + 0.3 * (high - low) + 1e-6)
+
+
+def figure1(panels: dict, p: float, length):
+    """Draw ten curves of one size in a panel each for truth and models, on the same axes.
+
+    panels {name: (10, 300)}: the first is the truth; length: of a track [R_E], None if unknown.
+    """
+    figure = new_figure(PAGE, 2.5, DPI)
+    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axis, (name, curves) in zip(axes, panels.items(), strict=True):
+        _draw(axis, curves, length, width=0.8)
+        axis.set_title(name)
+        axis.set_xlabel(_along(length))
+    axes[0].set_ylabel(MAGNIFICATION)
+    axes[0].set_ylim(0, None)
+    figure.suptitle(f"{len(next(iter(panels.values())))} light curves of p = {p:.4g} $R_E$")
+    return print_size(figure, POINTS)
+
+
+def sizes(panels: dict, trained, length):
+    """Draw curves of several sizes, a row for each size, a column for truth and each model.
+
+    panels {name: {p: (k, 300)}}; trained: sizes that were trained on; curves of the models outside
+    their range are dashed.  The y axes of a row are alike.
+    """
+    rows = list(next(iter(panels.values())))
+    figure = new_figure(PAGE, min(8.5, 0.6 + 0.88 * len(rows)), DPI)
+    figure.get_layout_engine().set(h_pad=0.02, hspace=0.01)
+    axes = figure.subplots(len(rows), len(panels), sharex=True, sharey="row", squeeze=False)
+    for p, line in zip(rows, axes, strict=True):
+        inside = _inside(p, trained)
+        for axis, (name, curves) in zip(line, panels.items(), strict=True):
+            style = "-" if inside or name == "simulated" else "--"
+            _draw(axis, curves[p], length, width=0.7, style=style)
+        line[0].set_ylabel(f"p = {p:.4g}" + ("" if inside else "\noutside"))
+    for axis, name in zip(axes[0], panels, strict=True):
+        axis.set_title(name)
+    figure.supxlabel(f"{_along(length)};  dashed: p outside the trained range")
+    figure.supylabel(f"{MAGNIFICATION};  p in $R_E$")
+    return print_size(figure, POINTS)
 
 
 def asked(sizes, curves, trained, length):
-    """Draw curves (m, k, 300), a panel for each source size (m,); the rest as above."""
-    columns = min(4, len(sizes))
+    """Draw curves (m, k, 300), a panel for each size (m,); dashed outside the trained range."""
+    columns = min(3, len(sizes))
     rows = -(-len(sizes) // columns)
-    figure = new_figure(1.6 * columns + 0.6, 1.5 * rows + 0.4, PRINT)
+    figure = new_figure(PAGE, 1.6 * rows + 0.5, DPI)
     for number, (p, some) in enumerate(zip(sizes, curves, strict=True)):
         axis = figure.add_subplot(rows, columns, number + 1)
-        _draw(axis, some, length)
-        axis.set_title(_title(p, trained))
+        inside = _inside(p, trained)
+        _draw(axis, some, length, width=0.8, style="-" if inside else "--")
+        axis.set_title(f"p = {p:.4g} $R_E$" + ("" if inside else ", outside the trained range"))
     figure.supxlabel(_along(length))
-    figure.supylabel("μ / ⟨μ⟩")
-    return print_size(figure)
+    figure.supylabel(MAGNIFICATION)
+    return print_size(figure, POINTS)
 
 
-def _along(length) -> str:
-    return ("along the track [$R_E$]" if length else "sample") + "; p in $R_E$"
+def sweep(sizes, curves, trained, length):
+    """Draw curves (s, k, 300) of sizes (s,), a panel for each of the k noises.
 
-
-def _title(p, trained) -> str:
-    """Say what a source size is to the model."""
-    if min(abs(np.log(np.asarray(trained) / p))) < 1e-3:
-        return f"p = {p:.3g}\ntrained"
-    return f"p = {p:.3g}\n" + ("between" if min(trained) <= p <= max(trained) else "OUTSIDE")
-
-
-def _draw(axis, curves, length):
-    """Draw curves (k, 300) along a track of `length` R_E, or over the samples for None."""
-    x = np.linspace(0, length or curves.shape[1] - 1, curves.shape[1])
-    for k, curve in enumerate(curves):
-        axis.plot(x, curve, color=COLOURS[k % 3], ls=STYLES[k % 5], lw=0.8)
-    axis.locator_params(nbins=3)
-
-
-def _sweep(figure, sizes, curves, trained, length):
-    """Draw curves (s, k, 300) of sizes (s,), R_E, in k panels, coloured by log p."""
+    Colour means p and nothing else; dashed: outside the trained range.
+    """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
+    figure = new_figure(PAGE, 2.4, DPI)
+    axes = figure.subplots(1, curves.shape[1], squeeze=False)[0]
     colour = ScalarMappable(LogNorm(min(sizes), max(sizes)), "viridis")
-    x = np.linspace(0, length or curves.shape[2] - 1, curves.shape[2])
-    low, high = min(trained), max(trained)
-    axes = figure.subplots(1, curves.shape[1])
-    for k, axis in enumerate(axes):
-        for p, curve in zip(sizes, curves[:, k], strict=True):
-            look = {"lw": 0.8} if low <= p <= high else {"lw": 1.0, "ls": "--", "zorder": 3}
-            axis.plot(x, curve, color=colour.to_rgba(p), **look)
-        axis.set_title(f"noise {k + 1}, every p")
-        axis.set_xlabel(_along(length).split(";")[0])
+    x = _places(curves.shape[2], length)
+    for number, axis in enumerate(axes):
+        for p, curve in zip(sizes, curves[:, number], strict=True):
+            style = {"lw": 0.8} if _inside(p, trained) else {"lw": 1.1, "ls": "--", "zorder": 3}
+            axis.plot(x, curve, color=colour.to_rgba(p), **style)
+        axis.set_title(f"noise u number {number + 1}")
+        axis.set_xlabel(_along(length))
+        axis.set_xlim(x[0], x[-1])
         axis.locator_params(nbins=5)
-    axes[0].set_ylabel("generated: μ / ⟨μ⟩")
+    axes[0].set_ylabel(MAGNIFICATION)
     bar = figure.colorbar(colour, ax=axes, format="%g", label="p [$R_E$]")
-    bar.set_ticks([0.01, 0.1, 1, 5])
-    ends = np.clip([low, high], min(sizes), max(sizes))
-    bar.ax.plot([-0.9, -0.9], ends, "k", lw=2.5, transform=bar.ax.get_yaxis_transform(),
-                clip_on=False)  # fmt: skip
+    bar.set_ticks([p for p in (0.01, 0.03, 0.1, 0.3, 1, 3) if min(sizes) <= p <= max(sizes)])
+    bar.minorticks_off()
+    for end in (min(trained), max(trained)):
+        if min(sizes) < end < max(sizes):
+            bar.ax.axhline(end, color="white", lw=1.5)
+    figure.suptitle("One noise taken through p; dashed: p outside the trained range")
+    return print_size(figure, POINTS)
 
 
-def projections(maps, log_p, inside, answers, title):
-    """Draw 2-D maps coloured by log10 p, one colour bar for all.
+def _inside(p, trained) -> bool:
+    """Tell whether p is within the trained range."""
+    return min(trained) / 1.001 <= p <= 1.001 * max(trained)
+
+
+def _along(length) -> str:
+    return "along the track [$R_E$]" if length else "sample"
+
+
+def _places(samples: int, length):
+    """Return where the samples of a curve are, R_E along the track; their numbers for None."""
+    return np.linspace(0, length or samples - 1, samples)
+
+
+def _draw(axis, curves, length, width, style="-"):
+    """Draw curves (k, 300) along a track of `length` R_E, or over the samples for None."""
+    x = _places(len(curves[0]), length)
+    for number, curve in enumerate(curves):
+        axis.plot(x, curve, color=LINES[number % len(LINES)], lw=width, ls=style)
+    axis.set_xlim(x[0], x[-1])
+    axis.locator_params(axis="y", nbins=4)
+    axis.locator_params(axis="x", nbins=5)
+
+
+def projections(maps: dict, log_p: dict, inside: dict, orders: dict, title: str):
+    """Draw 2-D maps coloured by log10 p, and below them what orders each map.
 
     maps {(row, column): (n, 2)}; log_p {row: (n,)}; inside {row: (n,) bool}: within the trained
-    range, else a cross; answers {(row, column): str}.
+    range, else a cross; orders {(row, column): {what: R^2}}.
     """
     rows = list(dict.fromkeys(row for row, _ in maps))
     columns = list(dict.fromkeys(column for _, column in maps))
-    figure = new_figure(1.45 * len(columns) + 0.7, 1.5 * len(rows) + 0.5, PRINT)
-    axes = figure.subplots(len(rows), len(columns), squeeze=False)
-    low, high = (f(np.concatenate(list(log_p.values()))) for f in (np.min, np.max))
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            axis, points = axes[i, j], maps[row, column]
-            look = {"cmap": "viridis", "vmin": low, "vmax": high}
-            for marker, size, lw, part in (("o", 2, 0, inside[row]), ("x", 4, 0.4, ~inside[row])):
-                look |= {"marker": marker, "s": size, "lw": lw, "c": log_p[row][part]}
-                drawn = axis.scatter(*points[part].T, **look)
-            axis.set_title(f"{row}:\n{column}\n{answers[row, column]}")
-            axis.set(xticks=[], yticks=[])
-    label = "source size p [$R_E$]; crosses: outside the trained range"
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.7, label=label)
-    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
+    figure = new_figure(PAGE, 1.5 * len(rows) + 2.1, DPI)
+    above, below = figure.subfigures(2, 1, height_ratios=(1.5 * len(rows) + 0.6, 1.45))
+    axes = above.subplots(len(rows), len(columns), squeeze=False)
+    together = np.concatenate(list(log_p.values()))
+    colours = {"cmap": "viridis", "vmin": together.min(), "vmax": together.max()}
+    for (row, column), points in maps.items():
+        axis = axes[rows.index(row), columns.index(column)]
+        for marker, size, width, part in (("o", 2, 0, inside[row]), ("x", 4, 0.4, ~inside[row])):
+            look = colours | {"marker": marker, "s": size, "lw": width, "c": log_p[row][part]}
+            drawn = axis.scatter(*points[part].T, **look)
+        axis.set(xticks=[], yticks=[])
+        axis.set_aspect("auto")
+    for axis, column in zip(axes[0], columns, strict=True):
+        axis.set_title(column)
+    for axis, row in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(row)
+    bar = above.colorbar(drawn, ax=axes, label="p [$R_E$]; crosses: outside")
+    ticks = [p for p in (0.01, 0.03, 0.1, 0.3, 1, 3, 10) if _between(np.log10(p), together)]
     bar.set_ticks(np.log10(ticks), labels=[f"{p:g}" for p in ticks])
+
+    panels = below.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for axis, column in zip(panels, columns, strict=True):
+        for number, row in enumerate(rows):
+            names = list(orders[row, column])
+            values = np.clip(list(orders[row, column].values()), 0, 1)
+            places = np.arange(len(names)) + 0.38 * (number - 0.5 * (len(rows) - 1))
+            axis.barh(places, values, 0.36, color=(DARK, LIGHT)[number % 2], label=row)
+        axis.set_yticks(range(len(names)), names)
+        axis.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel="R² from neighbours")
+        axis.spines[["top", "right"]].set_visible(False)
+    panels[0].invert_yaxis()
+    handles, labels = panels[0].get_legend_handles_labels()
+    below.legend(handles, labels, frameon=False, loc="outside right center")
     figure.suptitle(title)
-    letter(axes.flat)
-    return print_size(figure)
+    return print_size(figure, POINTS)
+
+
+def _between(value, values) -> bool:
+    return np.min(values) - 0.01 <= value <= np.max(values) + 0.01
 
 
 def magnification(mu, width, part, title):
     """Draw a magnification map (n, n) and a part of it `part` R_E wide; the ridges are caustics."""
-    figure = new_figure(4.8, 2.2, PRINT)
+    figure = new_figure(PAGE, 3.0, DPI)
     k = max(1, round(len(mu) * part / width))
-    both = (mu, mu[:k, :k]), (width, part)
-    for axis, picture, size in zip(figure.subplots(1, 2), *both, strict=True):
+    axes = figure.subplots(1, 2)
+    for axis, picture, size in zip(axes, (mu, mu[:k, :k]), (width, part), strict=True):
         step = max(1, len(picture) // 1000)
         h = len(picture) // step * step
         blocks = picture[:h, :h].reshape(h // step, step, h // step, step).mean((1, 3))
-        drawn = axis.imshow(
-            np.log10(np.maximum(blocks.T, 0.03)), origin="lower", extent=(0, size, 0, size),
-            cmap="gray", vmin=-1, vmax=1.2,
-        )  # fmt: skip
+        grey = np.log10(np.maximum(blocks.T, 0.03))
+        look = {"origin": "lower", "cmap": "gray", "vmin": -1, "vmax": 1.2}
+        drawn = axis.imshow(grey, extent=(0, size, 0, size), **look)
         axis.set(xlabel="source plane, x [$R_E$]", ylabel="source plane, y [$R_E$]")
-    figure.colorbar(drawn, ax=figure.axes, shrink=0.8, label="log₁₀ (μ / ⟨μ⟩)")
+    figure.colorbar(drawn, ax=axes, shrink=0.8, label="log₁₀ (μ / ⟨μ⟩)")
     figure.suptitle(title)
-    letter(figure.axes[:2])
-    return print_size(figure)
-
-
-def layers(rows, parameters):
-    """Draw the two networks of exercise 2 as bars whose heights are the numbers of units.
-
-    rows: [{"layer", "in", "out", "parameters"}], two for the encoder and two for the decoder.
-    """
-    figure = new_figure(8, 3.2)
-    parts = {
-        "encoder": (rows[:2], "x: 300", "μ, ln σ²: 2 × 32"),
-        "decoder": (rows[2:4], "z: 32", "mean: 300"),
-    }
-    axes = figure.subplots(1, 2, sharey=True)
-    for axis, (name, (part, first, last)) in zip(axes, parts.items(), strict=True):
-        inside = part[0]["in"] - 32
-        axis.bar([0, 1, 2], [inside, part[0]["out"], part[1]["out"]], 0.35, color="0.55")
-        axis.bar([0], [32], 0.35, bottom=[inside], color="0.15")
-        for place, text in enumerate((f"{first}\n+ 32 × p", "128 (SiLU)", last)):
-            axis.text(place, -12, text, ha="center", va="top", fontsize=8)
-        for place, row in enumerate(part):
-            ends = (place + 0.78, 60), (place + 0.22, 60)
-            axis.annotate("", *ends, arrowprops={"arrowstyle": "->"})
-            label = f"{row['parameters']:,d}\nparameters"
-            axis.text(place + 0.5, 72, label, ha="center", fontsize=7)
-        axis.set_title(f"{name}: {parameters[name]:,d} parameters", fontsize=10)
-        axis.set(xticks=[], yticks=[0, 100, 200, 300], ylim=(-75, 350), xlim=(-0.5, 2.5))
-        axis.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.supylabel("units", fontsize=9)
-    return figure
+    return print_size(figure, POINTS)
