@@ -11,8 +11,8 @@ x: log10 of 300 relative magnifications; p: half-light radius of the source, R_E
 the network of 2(a).  *Plain*: p(z|p) = N(0, I), x standardised, Adam 1e-3, one loop: `fit_plain`.
 *Ours*, `fit`, learns p(z|p) (common/priors.py), sees curves as whitened principal components, which
 multiply into the first and last layers afterwards, and has two loops.  In the first the decoder's
-sd is prescribed and falls; an sd that is learned at once makes q(z|x,p) too narrow for p(z|p) to
-match.  The second freezes p(z|p) and the decoder's mean, so that generated curves stay as they are,
+sd is prescribed for each size and falls; an sd that is learned at once makes q(z|x,p) too narrow
+for p(z|p) to match.  The second freezes p(z|p) and the decoder's mean, so that generated curves stay as they are,
 and learns q(z|x,p) and sd(p) for the tightest bound.  The network is in
 common/light_curves/model.py, the two terms of the bound are in common/cvae.py: read them next.
 """
@@ -28,7 +28,15 @@ from tqdm import tqdm
 
 from common.cvae import elbo_terms
 from common.light_curves import data, evaluation, figures
-from common.light_curves.model import CurveCVAE, Whitening, fold, gaussian_log_prob, prior_of
+from common.light_curves.model import (
+    LATENT,
+    SAMPLES,
+    CurveCVAE,
+    Whitening,
+    fold,
+    gaussian_log_prob,
+    prior_of,
+)
 from common.training import (
     InputError,
     average_gradients,
@@ -61,7 +69,7 @@ class Settings:
     refine: int = 1500  # steps of the second loop (--plain adds them to the first)
     batch: int = 256  # curves a step
     rate: float = 7e-3  # peak of Adam's learning rate (--plain has 1e-3)
-    sd: float = 0.005  # of the decoder at the end of the first loop, dex (not with --plain)
+    sd: float = 0.001  # least one of the decoder in the first loop, dex (not with --plain)
     components: int = 64  # principal components trained on (not with --plain)
     mixture: int = 16  # Gaussians in the p(u) behind p(z|p) (not with --plain)
     couplings: int = 8  # affine couplings in p(z|p) (not with --plain)
@@ -87,19 +95,17 @@ def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
     unfinished, key: the file that a stopped training goes on from; see training.resumable.
     """
     whitening = Whitening(x, settings.components)
-    x, p, *held_out = split_off(x, p)
-    x, p = torch.cat([x, x.flip(1)]), p.repeat(2)  # time has no direction
-    x, p = my_share(x, p)
-    w, rest = whitening(x)
+    start, end = prescribed_sd(x, p, settings.sd)
+    (x, p, start, end), (held_x, held_p, *held_sd) = split_off(x, p, start, end)
+    x, p, start, end = my_share(x, p, start, end)
+    both = whitening(x), whitening(x.flip(1))  # time has no direction
     batch = max(1, settings.batch // processes())
 
-    model = network(prior, features=w.shape[1], unit=UNIT).to(x.device)
-    torch.nn.init.constant_(model.deviation[-1].bias, math.log(settings.sd))
+    model = network(prior, features=both[0][0].shape[1], unit=UNIT).to(x.device)
     best = copy.deepcopy(model)
-    start, end = x.std().log(), torch.tensor(settings.sd, device=x.device).log()
     history = []
 
-    # The first loop trains everything, while the sd falls to settings.sd.
+    # The first loop trains everything, while the decoder's sd falls as prescribed.
     adam = torch.optim.Adam(model.parameters(), settings.rate)
     steps = max(1, settings.steps // ROUNDS)
     parts = {"model": model, "best": best, "adam": adam}
@@ -109,10 +115,11 @@ def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
         for k in tqdm(range(steps), desc=f"round {done + 1} of {ROUNDS}", leave=False):
             progress = (done + k / steps) / ROUNDS
             adam.param_groups[0]["lr"] = settings.rate * schedule(progress)
-            log_sd = torch.lerp(start, end, min(1.0, progress / 0.7))
 
-            index = torch.randint(len(w), (batch,), device=x.device)
-            log_likelihood, kl = elbo(model, whitening, w[index], rest[index], p[index], log_sd)
+            w, rest = both[k % 2]
+            i = torch.randint(len(w), (batch,), device=x.device)
+            log_sd = torch.lerp(start[i], end[i], fallen(progress))
+            log_likelihood, kl = elbo(model, whitening, w[i], rest[i], p[i], log_sd)
             loss = (kl - log_likelihood).mean()  # -ELBO
 
             adam.zero_grad()
@@ -120,17 +127,19 @@ def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
             average_gradients(model)
             adam.step()
             sums += torch.stack([-log_likelihood.mean(), kl.mean()]).detach()
-        seen = (sums / steps).tolist()
-        history.append(
-            [*seen, unseen(model, whitening, *held_out, end), time.monotonic() - started]
-        )
-        keep_best(model, best, history)
+        means = (sums / steps).tolist()
+        log_sd = torch.lerp(*held_sd, fallen((done + 1) / ROUNDS))
+        loss = unseen(model, whitening, held_x, held_p, log_sd)
+        history.append([*means, loss, time.monotonic() - started])
+        torch.nn.init.constant_(model.deviation[-1].bias, float(log_sd.mean()))
+        keep_best(model, best, [row[2] for row in history])
     model.load_state_dict(best.state_dict())
 
     # The second loop trains q(z|x,p) and sd(p), now learned, and nothing else.
     learned = [*model.encoder.parameters(), *model.deviation.parameters()]
     adam = torch.optim.Adam(learned, settings.rate)
     steps = max(1, settings.refine // REFINE_ROUNDS)
+    losses = [unseen(model, whitening, held_x, held_p)]
     second = unfinished and unfinished.with_suffix(".second.pt")
     parts = {"model": model, "best": best, "adam": adam}
     for done in resumable(second, REFINE_ROUNDS, key, history, **parts):
@@ -140,9 +149,10 @@ def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
             progress = (done + k / steps) / REFINE_ROUNDS
             adam.param_groups[0]["lr"] = 0.2 * settings.rate * schedule(progress)
 
-            index = torch.randint(len(w), (batch,), device=x.device)
-            y = p[index]
-            log_likelihood, kl = elbo(model, whitening, w[index], rest[index], y, model.log_sd(y))
+            w, rest = both[k % 2]
+            i = torch.randint(len(w), (batch,), device=x.device)
+            log_sd = model.log_sd(p[i])
+            log_likelihood, kl = elbo(model, whitening, w[i], rest[i], p[i], log_sd)
             loss = (kl - log_likelihood).mean()
 
             model.zero_grad()
@@ -151,9 +161,9 @@ def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
             adam.step()
             sums += torch.stack([-log_likelihood.mean(), kl.mean()]).detach()
         means = (sums / steps).tolist()
-        loss = unseen(model, whitening, *held_out)
+        loss = unseen(model, whitening, held_x, held_p)
         history.append([*means, loss, time.monotonic() - started])
-        keep_best(model, best, history[ROUNDS:])
+        keep_best(model, best, losses + [row[2] for row in history[ROUNDS:]])
     model.load_state_dict(best.state_dict())
     return fold(model, whitening), history
 
@@ -173,7 +183,7 @@ def elbo(model, whitening, w, rest, p, log_sd):
 
 def fit_plain(prior, x, p, settings, unfinished=None, key=None):
     """Train the asked network as a student does; arguments and result as for `fit`."""
-    x, p, *held_out = split_off(x, p)
+    (x, p), held_out = split_off(x, p)
     model = CurveCVAE(prior).to(x.device)
     model.shift.copy_(x.mean())  # the networks see (x - shift) / scale
     model.scale.copy_(x.std())
@@ -185,8 +195,8 @@ def fit_plain(prior, x, p, settings, unfinished=None, key=None):
         started = time.monotonic()
         sums = torch.zeros(2, device=x.device)
         for _ in tqdm(range(steps), desc=f"round {done + 1} of {ROUNDS}", leave=False):
-            index = torch.randint(len(x), (settings.batch,), device=x.device)
-            log_likelihood, kl = elbo_terms(model, x[index], p[index])
+            i = torch.randint(len(x), (settings.batch,), device=x.device)
+            log_likelihood, kl = elbo_terms(model, x[i], p[i])
             loss = (kl - log_likelihood).mean()  # -ELBO
             adam.zero_grad()
             loss.backward()
@@ -204,11 +214,35 @@ def schedule(progress: float) -> float:
     return min(1.0, 100 * progress + 0.01) * (0.5 + 0.5 * math.cos(math.pi * progress))
 
 
-def split_off(x, p):
-    """Return x, p without every tenth curve (of more than 5,000: without 500), and those."""
-    out = torch.zeros(len(x), dtype=torch.bool)
-    out[5 :: max(10, len(x) // 500)] = True
-    return x[~out], p[~out], x[out], p[out]
+def fallen(progress: float) -> float:
+    """Return how far ln sd has fallen: all the way after 70 % of the first loop."""
+    return min(1.0, progress / 0.7)
+
+
+def split_off(*tensors):
+    """Return the tensors without every tenth row (of more than 5,000: without 500), and those."""
+    n = len(tensors[0])
+    out = torch.zeros(n, dtype=torch.bool)
+    out[5 :: max(10, n // 500)] = True
+    return [tensor[~out] for tensor in tensors], [tensor[out] for tensor in tensors]
+
+
+def prescribed_sd(x, p, least: float):
+    """Return ln of the decoder's sd at the start and the end of the first loop: (n,), (n,).
+
+    It starts at the standard deviation of the curves of that size p, and ends at what as many
+    principal components as latents, less four, leave out of them: sqrt(least^2 + rms^2), dex.
+    The components are fitted to every other curve, and the rms is that of the others.
+    """
+    start = torch.empty_like(p)
+    end = torch.empty_like(p)
+    for size in p.unique():
+        own = x[p == size]
+        _w, rest = Whitening(own[::2], LATENT - 4)(own[1::2])
+        last = math.hypot(least, float(rest.mean() / SAMPLES) ** 0.5)
+        start[p == size] = math.log(max(float(own.std()), last))
+        end[p == size] = math.log(last)
+    return start, end
 
 
 @torch.no_grad()
@@ -224,9 +258,8 @@ def unseen(model, whitening, x, p, log_sd=None) -> float:
     return float((kl - log_likelihood).mean())
 
 
-def keep_best(model, best, history) -> None:
-    """Copy the model's state to `best` if held-out curves were never modelled better."""
-    losses = [row[2] for row in history]
+def keep_best(model, best, losses) -> None:
+    """Copy the model's state to `best` if the last of the held-out losses is the least."""
     if losses[-1] <= min(losses) or math.isnan(losses[-1]):
         best.load_state_dict(model.state_dict())
 
@@ -277,10 +310,10 @@ def warn_of_overfitting(history, settings) -> None:
     best = losses.index(min(losses)) + 1
     if best < 0.9 * len(losses):
         steps = best * settings.steps // ROUNDS
-        end = "kept its last state" if settings.plain else "kept the state of then"
+        kept = "the last state is kept" if settings.plain else "the state of then is kept"
         say(
-            f"few curves: held-out -ELBO was {min(losses):.0f} nats after {steps} steps and then "
-            f"rose to {losses[-1]:.0f}; {end}; --steps {steps} would do"
+            f"too few curves for {settings.steps} steps: -ELBO of held-out curves was least after "
+            f"{steps} ({min(losses):.0f} nats) and rose to {losses[-1]:.0f}; {kept}"
         )
 
 

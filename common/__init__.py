@@ -1,8 +1,8 @@
 """What the exercises share.  Read an exercise's script first; the rest is here.
 
 The methods, in the order to read them:
-  cvae           the conditional VAE as three distributions, the two terms of its ELBO     1
-  priors         p(z|y): N(0, I), and a learned flow over a mixture of Gaussians           1
+  cvae           the conditional VAE as three distributions, the two terms of its ELBO     1, 2
+  priors         p(z|y): N(0, I), and a learned flow over a mixture of Gaussians           1, 2
   networks       encoders and decoders                                                     1, 2
   bounds         tighter bounds on log p(x|y)                                              1
   muon           the optimiser of the encoder's and the decoder's matrices                 1
@@ -13,14 +13,16 @@ The methods, in the order to read them:
 
 The subjects, with the same file names inside (data, evaluation, figures; model but for the roll):
   digits         exercise 1: MNIST, the classifier that reads generated digits
-  light_curves   exercise 2: the microlensing simulator, the data set, the model
+  light_curves   exercise 2: light curves, simulated or your own
   swiss_roll     exercise 3: the exact density, the negatives
 
-Machinery, to be read last if at all:
-  training       a loop that can be stopped, files, the command line, torchrun             1
-  runtime        what exercises 2 and 3 still use: their training loop, the terms of the
-                 ELBO and the priors of exercise 2, options, checkpoints, files, seeds
+A package of its own, which imports nothing else of the project:
+  microlensing   the simulator of exercise 2: star fields, magnification maps, light curves
 
-Imports go one way: training, runtime <- methods <- subjects <- scripts <- studies;
+Machinery, to be read last if at all:
+  training       a loop that can be stopped, files, the command line, torchrun             1, 2
+  runtime        what exercise 3 still uses: its training loop, options, checkpoints, files
+
+Imports go one way: training, runtime, microlensing <- methods <- subjects <- scripts <- studies;
 subjects do not import each other (tests/test_house.py).
 """

@@ -75,19 +75,3 @@ class PatchDecoder(nn.Module):
         h = h + self.activation(self.second(h))  # (n, channels, 7, 7), channels last in memory
         return F.pixel_shuffle(self.last(h), 4).flatten(1) + self.bias  # (n, 784)
 
-
-class GaussianDecoder(MLP):
-    """MLP, and one more output, the last: ln of a standard deviation that depends on c_0 alone.
-
-    That is a small network of ln c_0.
-    """
-
-    def __init__(self, inputs: int, condition: int, hidden: int, outputs: int):
-        super().__init__(inputs, condition, hidden, outputs)
-        self.deviation = nn.Sequential(nn.Linear(1, 16), nn.SiLU(), nn.Linear(16, 1))
-        nn.init.constant_(self.deviation[2].bias, -5.0)
-        self.register_buffer("edge", torch.tensor(-4.0))  # see `light_curves.model.from_code`
-
-    def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-        u = c[:, :1].log()
-        return torch.cat([super().forward(x, c), self.deviation(u)], 1)  # (n, outputs + 1)

@@ -57,9 +57,8 @@ def typed(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys.stderr, "reconfigure", lambda **_: None, raising=False)
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         threads = torch.get_num_threads()
-        module = "common.light_curves.__main__" if name == "simulate" else name
         try:
-            status = script.run(importlib.import_module(module).main)
+            status = script.run(importlib.import_module(name).main)
         except SystemExit as end:
             status = end.code
         for number, handler in handlers.items():

@@ -1,30 +1,23 @@
-"""Scripts of exercises 2 and 3 with --smoke in an empty folder, without data or network; lint."""
+"""Scripts of exercise 3 with --smoke in an empty folder, without data or network."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from conftest import ROOT, run_script
 
-import ex_2b
+import ex_3a
 import ex_3b
 from common.runtime import checkpoints
 from common.runtime.options import parse
 
 SMOKE = {  # script: files that must be there afterwards, and no others
-    "ex_2a.py": ["ex_2a.json", "ex_2a.png"],
-    "ex_2b.py": ["ex_2b.json", "ex_2b.png", "ex_2b.pt"],
-    "ex_2c.py": ["ex_2c.json", "ex_2c.png", "ex_2c_truth.npz"],
-    "ex_2d.py": ["ex_2d.json", "ex_2d.png"],
     "ex_3a.py": ["ex_3a_cd.json", "ex_3a_cd.png", "ex_3a_cd.pt"],
     "ex_3b.py": ["ex_3b.json", "ex_3b.png", "ex_3b_densities.png"],
 }
 
 
 def test_every_exercise_has_a_smoke_run():
-    assert {path.name for path in ROOT.glob("ex_[23]*.py")} == set(SMOKE)
+    assert {path.name for path in ROOT.glob("ex_3*.py")} == set(SMOKE)
 
 
 @pytest.mark.parametrize("script", SMOKE)
@@ -58,20 +51,14 @@ def test_importing_has_no_effect(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_map_is_drawn_in_the_out_dir(typed, tmp_path):
-    status, output, error = typed("simulate", "--smoke", "--map")
-    assert (status, output.splitlines()) == (0, ["smoke/ex_2_map.png"]), error
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["ex_2_map.png"]
-
-
 def test_the_model_is_the_one_given_else_that_in_the_out_dir_else_the_shipped_one(tmp_path):
-    shipped = ROOT / "checkpoints/ex_2b.pt"
-    assert checkpoints.find("ex_2b", "", tmp_path) == checkpoints.find("ex_2b") == shipped
-    own = tmp_path / "ex_2b.pt"
+    shipped = ROOT / "checkpoints/ex_3a_cd.pt"
+    assert checkpoints.find("ex_3a_cd", "", tmp_path) == checkpoints.find("ex_3a_cd") == shipped
+    own = tmp_path / "ex_3a_cd.pt"
     own.write_text("a model")
-    assert checkpoints.find("ex_2b", "", tmp_path) == own
-    assert str(checkpoints.find("ex_2b", "other.pt", tmp_path)) == "other.pt"
-    assert parse(ex_2b.Settings, "", []).out_dir == "out"
+    assert checkpoints.find("ex_3a_cd", "", tmp_path) == own
+    assert str(checkpoints.find("ex_3a_cd", "other.pt", tmp_path)) == "other.pt"
+    assert parse(ex_3b.Settings, "", []).out_dir == "out"
 
 
 @pytest.mark.parametrize(("variable", "flags", "threads"), [
@@ -82,25 +69,5 @@ def test_omp_num_threads_counts_unless_threads_is_given(variable, flags, threads
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if variable is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    found = [parse(module.Settings, "", flags).threads for module in (ex_2b, ex_3b)]
+    found = [parse(module.Settings, "", flags).threads for module in (ex_3a, ex_3b)]
     assert tuple(found) == threads
-
-
-@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
-def test_lint(command):
-    done = subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=ROOT,
-                          capture_output=True, text=True)  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_checkpoint_is_saved_before_anything_is_measured(tmp_path, monkeypatch):
-    """A crash while measuring or drawing leaves the training on disk; no other is lost by it."""
-
-    def crash(*arguments, **keywords):
-        raise RuntimeError("while measuring")
-
-    monkeypatch.setattr(ex_2b.evaluation, "measure", crash)
-    with pytest.raises(RuntimeError, match="while measuring"):
-        ex_2b.main(["--smoke", "--out-dir", str(tmp_path)])
-    assert (tmp_path / "ex_2b.pt").is_file() and (tmp_path / "ex_2b.resume.pt").is_file()
-    assert os.path.isdir(tmp_path / "data")

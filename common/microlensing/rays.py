@@ -6,7 +6,7 @@ plain vector arithmetic.  The loops release Python's lock and run in ordinary th
 with the call: a fork afterwards is safe, and so are calls from several threads.
 """
 
-import itertools
+import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numba
 import numpy as np
+
+from .field import StarField
 
 TAPS = 12  # points of the Lagrange interpolation of the far field
 CELLS = 3.2  # grid cells in one Ewald width: with 12 taps an error near 1e-7
@@ -63,6 +65,14 @@ class FarField:
         return FarField(grid, box, stars, field.masses, ewald_width)
 
 
+@functools.lru_cache(maxsize=1)  # the windows of a field follow each other
+def _far_field(stars: bytes, masses: bytes, kappa: float, gamma: float, width: float) -> FarField:
+    """Return the FarField of a field that is given by its contents, so that a change is noticed."""
+    stars = np.frombuffer(stars).reshape(-1, 2).copy()
+    masses = np.frombuffer(masses).copy()
+    return FarField.of(StarField(kappa, gamma, width, stars, masses))
+
+
 def thread_count(threads: int = 0) -> int:
     """Return `threads`; 0: NUMBA_NUM_THREADS, else OMP_NUM_THREADS, else this process's cores."""
     if threads:
@@ -103,22 +113,32 @@ def _smear(stars, masses, box, m1, m2, width):
     return grid
 
 
-def _weights(coordinate, cells: int, side: float) -> tuple:
-    """Return (first grid index (n,), not wrapped; Lagrange weights (n, TAPS)) for coordinates."""
-    u = coordinate * (cells / side)
-    low = np.floor(u).astype(np.int64)
-    offset = u - low + TAPS // 2 - 1  # between the two middle points
-    weights = np.ones((len(u), TAPS))
-    for k, other in itertools.permutations(range(TAPS), 2):
-        weights[:, k] *= (offset - other) / (k - other)
-    return low - TAPS // 2 + 1, weights
+@numba.njit(**FAST)
+def _weights(coordinate, scale):
+    """Return (first grid index (n,), not wrapped; Lagrange weights (n, TAPS)) for coordinates.
+
+    scale: grid cells in one unit of the coordinate.
+    """
+    n = len(coordinate)
+    first = np.empty(n, np.int64)
+    weights = np.ones((n, TAPS))
+    for i in range(n):
+        u = coordinate[i] * scale
+        low = int(np.floor(u))
+        first[i] = low - TAPS // 2 + 1
+        offset = u - first[i]  # between the two middle points
+        for k in range(TAPS):
+            for other in range(TAPS):
+                if other != k:
+                    weights[i, k] *= (offset - other) / (k - other)
+    return first, weights
 
 
 def at_points(far: FarField, x) -> np.ndarray:
     """Return the deflection at points x (n, 2), written plainly: the check of the fast loops."""
     cells = far.grid.shape[1:]
-    b1, w1 = _weights(x[:, 0], cells[0], far.box[0])
-    b2, w2 = _weights(x[:, 1], cells[1], far.box[1])
+    b1, w1 = _weights(x[:, 0].copy(), cells[0] / far.box[0])
+    b2, w2 = _weights(x[:, 1].copy(), cells[1] / far.box[1])
     k = np.arange(TAPS)
     rows = (b1[:, None] + k) % cells[0]
     columns = (b2[:, None] + k) % cells[1]
@@ -148,7 +168,8 @@ def shoot(field, tiles, pixels: int, corner, side: float, threads: int) -> np.nd
     tiles: how many, of TILE x TILE rays, each side of the lens box gets.  side: of the square, R_E;
     the width of the field is the whole map, less is a window.
     """
-    far = FarField.of(field)
+    contents = [np.asarray(part, float).tobytes() for part in (field.stars, field.masses)]
+    far = _far_field(*contents, field.kappa, field.gamma, field.width)
     whole = side == field.width
     count = [TILE * tiles[0], TILE * tiles[1]]
     step = far.box / count
@@ -191,7 +212,7 @@ def _tables(far: FarField, lines, step) -> tuple:
 
     Stars are sorted into bins: first (bins + 1,), rows (n, 3) of position and mass.
     """
-    (b1, w1), (b2, w2) = map(_weights, lines, far.grid.shape[1:], far.box)
+    (b1, w1), (b2, w2) = map(_weights, lines, far.grid.shape[1:] / far.box)
     reach = REACH * far.ewald_width
     bins = np.clip(far.box / reach, 1, 2000).astype(np.int64)
     at = np.minimum((far.stars / far.box * bins).astype(np.int64), bins - 1)

@@ -41,7 +41,7 @@ def read_tracks(disc_map, width: float, points, periodic: bool = True) -> np.nda
         raise SimulatorError("read_tracks: give points (..., 2) within 10^6 widths of the map")
 
     u = np.moveaxis(points, -1, 0) * (len(disc_map) / width)
-    if not (periodic or (u.size and 0 <= u.min() and u.max() <= len(disc_map) - 1)):
+    if not (periodic or (u.size and u.min() >= 0 and u.max() <= len(disc_map) - 1)):
         raise SimulatorError("read_tracks: points outside the window: make it larger")
     mode = "grid-wrap" if periodic else "nearest"
     curves = map_coordinates(disc_map, u, output=np.float64, order=1, mode=mode)

@@ -11,7 +11,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_script
+from conftest import ROOT
 from faults.test_kill import check_whole
 
 from common.light_curves.data import save_curves
@@ -67,45 +67,6 @@ def test_full(tmp_path, name, room):
     assert path.read_bytes()[:7] != b"earlier"
 
 
-AS_NOBODY = """
-import os, sys
-import ex_2a, ex_2c
-from common.light_curves import __main__ as simulation
-from common.runtime import script
-sys.argv[0] = "a script"
-runs = [(ex_2a.main, []), (ex_2c.main, ["--p", "0.3"]), (simulation.main, ["--smoke"])]
-for main, more in runs[:2]:  # what is imported late, nobody may not be able to read
-    main([*more, "--out-dir", sys.argv[1]])
-if os.getuid() == 0:
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
-for main, more in runs:
-    try:
-        where = "--data-dir" if main is simulation.main else "--out-dir"
-        script.run(lambda: main([*more, where, "."]))
-        print("status 0")
-    except SystemExit as end:
-        print("status", end.code)
-"""
-
-
-@POSIX
-def test_read_only(tmp_path):
-    """Run as nobody, where the test is run by root, who may write everywhere."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    (folder / "ex_2a.png").write_text("earlier")
-    folder.chmod(0o555)
-    for parent in (tmp_path, tmp_path.parent):
-        parent.chmod(parent.stat().st_mode | 0o055)
-    done = run_script(["-c", AS_NOBODY, tmp_path / "warm"], folder, PYTHONDONTWRITEBYTECODE="1")
-    folder.chmod(0o755)
-    assert done.stdout.count("status 2\n") == done.stdout.count("status") == 3, done
-    errors = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert len(errors) == 3 and all("cannot write" in line for line in errors), done.stderr
-    assert "Traceback" not in done.stderr
-    assert (folder / "ex_2a.png").read_text() == "earlier"
-
-
 def at_once(commands, folder):
     """Run two commands at the same time in `folder`; return their (status, stderr)."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -121,14 +82,6 @@ def test_two_at_once(tmp_path):
         assert status == 0, error
     check_whole(tmp_path)
     assert not list(tmp_path.rglob("*.tmp"))
-
-
-def test_two_simulations_at_once_do_not_mix(tmp_path):
-    """Whoever comes second waits, and is then told of another data set that is there."""
-    command = ["-m", "common.light_curves", "--smoke", "--discs", "1", "--data-dir", "data"]
-    ends = at_once([[*command, "--kappa", kappa] for kappa in ("0.3", "0.5")], tmp_path)
-    assert sorted(code for _, code in ends) == [0, 2], ends
-    assert any("is there already" in error for error, _ in ends)
 
 
 def test_two_threads_write_one_file_whole(tmp_path):

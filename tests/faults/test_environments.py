@@ -22,8 +22,7 @@ def test_no_display_no_home_an_odd_path_another_folder(tmp_path):
     assert (folder / "a.png").stat().st_size > 0
 
 
-def test_a_closed_a_full_and_a_plain_terminal(tmp_path):
-    """The last is one without Greek letters."""
+def test_a_closed_and_a_full_terminal(tmp_path):
     run = f"cd '{tmp_path}'; '{sys.executable}' '{ROOT}/ex_2"
     done = subprocess.run(["sh", "-c", f"{run}c.py' --p 1 --n 1 >&- 2>&-"])
     assert done.returncode == 0 and (tmp_path / "out/ex_2c_curves.csv").is_file()
@@ -31,9 +30,3 @@ def test_a_closed_a_full_and_a_plain_terminal(tmp_path):
         command = ["sh", "-c", f"{run}a.py' > /dev/full"]
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    code = ["import sys, ex_2d", "from common.runtime import script",
-            "row = {'spearman_rho': 1, 'knn_r2': 1}", "sys.stdout = open(1, 'w', encoding='ascii')",
-            "rows = {f'UMAP, generated, {kind}': row for kind in ('curves', 'spectra')}",
-            "script.run(lambda: print(ex_2d.answer(rows)))"]  # fmt: skip
-    done = run_script(["-c", "\n".join(code)], tmp_path)
-    assert done.returncode == 0 and "clear order" in done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of a training or a simulation: whole files, and the same end.
+"""SIGKILL in the middle of a training: whole files, and the same end.
 
 Each runs in a process forked from one that has imported the scripts.  States of unfinished
 training are written every fifth step instead of every 20 seconds, and no classifiers are trained
@@ -23,12 +23,7 @@ from common import distances
 from common.runtime import checkpoints, resume
 
 SMOKE = ["--smoke", "--out-dir", "."]
-FEW = ["--discs", "3", "--curves", "20", "--pixels", "200"]
-SIMULATE = ["common.light_curves.__main__", "--smoke", *FEW, "--data-dir"]
 RUNS = {  # arguments, the file that tells that it is in the middle, the file that is compared
-    "simulation": ([*SIMULATE, "data"], "data/12345/02.dat", "data/labels.dat"),
-    "ex_2b": (["ex_2b", *SMOKE, "--steps", "40", "--data-dir", "../curves"],
-              "ex_2b.resume.pt", "ex_2b.pt"),
     "ex_3a": (["ex_3a", *SMOKE, "--steps", "40", "--method", "replica", "--data-dir", "../roll"],
               "ex_3a_replica.resume.pt", "ex_3a_replica.pt"),
 }  # fmt: skip
@@ -108,17 +103,13 @@ def campaign(name: str, folder: Path) -> None:
         (folder / "roll").mkdir()
         points = np.random.default_rng(0).normal(0, 3, (500, 2))
         np.savetxt(folder / "roll/swiss_roll_2d.csv", points, delimiter=",")
-    if name == "ex_2b":
-        finish([*SIMULATE, "../curves"], whole)
     finish(arguments, whole)
     kill_when_there(arguments, cut, middle)
     check_whole(cut)
     assert not (cut / result).exists(), "it was not killed in its middle"
-    finish(arguments if name == "simulation" else [*arguments, "--resume"], cut)
+    finish([*arguments, "--resume"], cut)
     check_whole(cut)
     assert same(whole / result, cut / result)
-    if name == "simulation":
-        assert all(same(p, cut / p.relative_to(whole)) for p in whole.rglob("*.dat"))
     assert not [*cut.rglob("*.tmp"), *cut.rglob("*.resume.pt")]
 
 

@@ -1,18 +1,11 @@
 """Numbers: what is not finite stops with a word; extremes; precisions; seeds; threads."""
 
-import math
-from functools import partial
-
-import numpy as np
 import pytest
 import torch
 from conftest import ROOT
 from test_old_loop import fit
 
-import ex_2b
 from common import ebm, swiss_roll
-from common.light_curves import model as curve_model
-from common.runtime import cvae
 from common.runtime.errors import InputError
 
 
@@ -56,34 +49,12 @@ def test_states_that_do_not_fit_are_refused(tmp_path, change):
         fit(tmp_path / "a.pt", 5, resume=True)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e30])
-def test_constant_curves_train_to_finite_weights(value):
-    curves = {p: np.full((20, 300), value, np.float32) for p in (0.1, 1.0)}
-    settings = ex_2b.Settings(steps=10, refine=5, whitened=8)
-    model, history = ex_2b.fit(curves, settings, torch.device("cpu"))
-    assert all(p.isfinite().all() for p in model.parameters())
-    assert all(map(math.isfinite, history["loss"]))
-
-
-def elbo(model, x, y, *more):
-    """Return the ELBO terms with the same noise of the codes in any precision: (2, n)."""
-    torch.manual_seed(0)
-    noise = torch.randn(len(x), 64, dtype=torch.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "randn_like", lambda like: noise[:, : like.shape[1]].to(like.dtype))
-        return torch.stack(cvae.elbo_terms(model, x, y, *more)).detach()
-
-
 def test_float32_losses_are_float64_losses(monkeypatch):
     """Mean difference over mean size, below the tolerance of each."""
     monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor.to(torch.get_default_dtype()))
     torch.manual_seed(0)
-    curves, p = 0.1 * torch.randn(20, 300).cumsum(1) / 17, torch.logspace(-1, 0.7, 20)
     points, energy = swiss_roll.sample(200), ebm.load(ROOT / "checkpoints/ex_3a_cd.pt")
-    likelihood = lambda m: partial(curve_model.log_likelihood, edge=m.decoder.edge)  # noqa: E731
     losses = {
-        "curves": (1e-4, curve_model.load()[0],
-                   lambda m, kind: elbo(m, curves.to(kind), p.to(kind), likelihood(m))),
         "energy": (1e-5, energy, lambda m, kind: m(points.to(kind))),
         "roll": (1e-3, torch.nn.Module(), lambda m, kind: swiss_roll.log_density(points.to(kind))),
     }  # fmt: skip
