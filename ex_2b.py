@@ -7,14 +7,19 @@
 
     log p(x|p) >= E_q(z|x,p)[ log p(x|z,p) ] - KL( q(z|x,p) || p(z|p) )
 
-x: log10 of 300 relative magnifications; p: half-light radius of the source, R_E.  Both models have
-the network of 2(a).  *Plain*: p(z|p) = N(0, I), x standardised, Adam 1e-3, one loop: `fit_plain`.
-*Ours*, `fit`, learns p(z|p) (common/priors.py), sees curves as whitened principal components, which
-multiply into the first and last layers afterwards, and has two loops.  In the first the decoder's
-sd is prescribed for each size and falls; an sd that is learned at once makes q(z|x,p) too narrow
-for p(z|p) to match.  The second freezes p(z|p) and the decoder's mean, so that generated curves stay as they are,
-and learns q(z|x,p) and sd(p) for the tightest bound.  The network is in
-common/light_curves/model.py, the two terms of the bound are in common/cvae.py: read them next.
+x: log10 of 300 relative magnifications; p: half-light radius of the source, R_E.  There are two
+models, both with the network of 2(a).
+
+*Plain*, `fit_plain`: p(z|p) = N(0, I), x standardised, Adam 1e-3, one loop.
+
+*Ours*, `fit`: p(z|p) is learned (common/priors.py), and curves are seen as whitened principal
+components, which multiply into the first and last layers afterwards.  There are two loops.  In the
+first the decoder's sd is prescribed for each size, and falls: an sd that is learned at once makes
+q(z|x,p) too narrow for p(z|p) to match.  The second freezes p(z|p) and the decoder's mean, so that
+generated curves stay as they are, and learns q(z|x,p) and sd(p) for the tightest bound.
+
+Read next: the network and `Whitening` in common/light_curves/model.py, and `elbo_terms` in
+common/cvae.py.
 """
 
 import copy
@@ -59,13 +64,14 @@ CODE = ("common/cvae.py", "common/priors.py", "common/networks.py", "common/ligh
         "common/light_curves/data.py")  # fmt: skip
 ROUNDS = 24  # of the first loop; after each the training is saved
 REFINE_ROUNDS = 3  # of the second
+BETAS = (0.9, 0.99)  # of Adam: gradients grow while the sd falls, and .999 would lag behind
 UNIT = 8.0  # R_E, of p: Adam moves the 32 copies alike, which learns p too fast
 
 
 @dataclass
 class Settings:
     plain: bool = False  # N(0, I), x standardised, Adam 1e-3, one loop
-    steps: int = 12_000  # of the first loop
+    steps: int = 18_000  # of the first loop
     refine: int = 1500  # steps of the second loop (--plain adds them to the first)
     batch: int = 256  # curves a step
     rate: float = 7e-3  # peak of Adam's learning rate (--plain has 1e-3)
@@ -106,7 +112,7 @@ def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
     history = []
 
     # The first loop trains everything, while the decoder's sd falls as prescribed.
-    adam = torch.optim.Adam(model.parameters(), settings.rate)
+    adam = torch.optim.Adam(model.parameters(), settings.rate, BETAS)
     steps = max(1, settings.steps // ROUNDS)
     parts = {"model": model, "best": best, "adam": adam}
     for done in resumable(unfinished, ROUNDS, key, history, **parts):  # saves each round
@@ -137,7 +143,7 @@ def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
 
     # The second loop trains q(z|x,p) and sd(p), now learned, and nothing else.
     learned = [*model.encoder.parameters(), *model.deviation.parameters()]
-    adam = torch.optim.Adam(learned, settings.rate)
+    adam = torch.optim.Adam(learned, settings.rate, BETAS)
     steps = max(1, settings.refine // REFINE_ROUNDS)
     losses = [unseen(model, whitening, held_x, held_p)]
     second = unfinished and unfinished.with_suffix(".second.pt")

@@ -74,4 +74,3 @@ class PatchDecoder(nn.Module):
         h = self.activation(self.dense(h)).view(-1, 7, 7, self.channels).permute(0, 3, 1, 2)
         h = h + self.activation(self.second(h))  # (n, channels, 7, 7), channels last in memory
         return F.pixel_shuffle(self.last(h), 4).flatten(1) + self.bias  # (n, 784)
-

@@ -1,7 +1,7 @@
-"""What lies between the two models of 2(b), on the validation field; and where settings are chosen.
+"""What lies between the two models of 2(b), on validation curves; here settings are chosen, too.
 
-    python -m studies.ablations                     -> a line for each of ROWS in out/ex_2b_ablations.json
-    python -m studies.ablations --rows ours --steps 5000 --seed 101     try a setting of ex_2b.py
+    python -m studies.ablations      -> out/ex_2b_ablations.json: a line for each of ROWS
+    python -m studies.ablations --rows ours --steps 5000 --seed 101     try settings of ex_2b.py
 
 Every row is trained on the curves that 2(b) is trained on and compared with another star field,
 data/validation/, which is simulated when it is first asked for.  Seeds from 100 on are for this;

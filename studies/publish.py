@@ -15,16 +15,30 @@ from pathlib import Path
 import torch
 
 import ex_1b
+import ex_2b
 from common.training import ROOT, SHIPPED, InputError, run
 
-PICTURES = ("training", "samples", "one_hand", "reconstructions")
-CHECKPOINTS = ("ex_1b", "ex_1b_plain", "judge")
+SCRIPTS = {"ex_1b": ex_1b, "ex_2b": ex_2b}  # whose models are shipped, each plain, too
+CHECKPOINTS = ("judge", *(f"{name}{end}" for name in SCRIPTS for end in ("", "_plain")))
+NUMBERS = (
+    *("ex_1b", "ex_1b_plain", "ex_1b_seeds", "ex_1b_choice", "ex_1b_textbook", "ex_1b_time"),
+    *("ex_2a", "ex_2b", "ex_2b_plain", "ex_2b_seeds", "ex_2b_ablations"),
+    *("ex_2c", "ex_2c_small", "ex_2d", "ex_2_map_speed"),
+)
+IMAGES = (  # .png alone: they show pixels
+    *(f"ex_1b{end}_{label}" for end in ("", "_plain") for label in ("samples", "one_hand")),
+    *("ex_1b_reconstructions", "ex_1b_plain_reconstructions", "ex_1c_2023", "ex_1c_labels"),
+    "ex_2_map",
+)
+DRAWINGS = (  # .png and .svg
+    *("ex_1b_training", "ex_1b_plain_training", "ex_1b_time_curve"),
+    *("ex_2a_network", "ex_2b_training", "ex_2b_plain_training"),
+    *("ex_2c_figure1", "ex_2c_sizes", "ex_2c_sweep", "ex_2d_maps"),
+)
 FIGURES = [
-    *(f"{name}.json" for name in ("ex_1b", "ex_1b_plain", "ex_1b_seeds", "ex_1b_choice")),
-    *(f"{name}.json" for name in ("ex_1b_textbook", "ex_1b_time")),
-    *(f"{model}_{label}.png" for model in ("ex_1b", "ex_1b_plain") for label in PICTURES),
-    *("ex_1b_time_curve.png", "ex_1b_time_curve.svg", "ex_1b_training.svg"),
-    *("ex_1b_plain_training.svg", "ex_1c_2023.png", "ex_1c_labels.png"),
+    *(f"{name}.json" for name in NUMBERS),
+    *(f"{name}.png" for name in IMAGES + DRAWINGS),
+    *(f"{name}.svg" for name in DRAWINGS),
 ]
 
 
@@ -34,12 +48,14 @@ class Settings:
 
 
 def check_settings(path: Path, found: dict) -> None:
-    """Raise InputError unless `found` are the default settings of 1(b), with seed 0."""
-    usual = dataclasses.asdict(ex_1b.Settings(plain=path.stem.endswith("_plain")))
+    """Raise InputError unless `found` are the default settings of the script, with seed 0."""
+    script = SCRIPTS[path.stem.removesuffix("_plain")]
+    usual = dataclasses.asdict(script.Settings(plain=path.stem.endswith("_plain")))
     for name in ("data_dir", "out_dir", "device", "restart"):
         usual.pop(name)
     for name, value in usual.items():
-        if found.get(name, value) != value:
+        chosen = found.get(name, value)
+        if (tuple(chosen) if isinstance(chosen, list) else chosen) != value:
             raise InputError(f"{path}: trained with {name} = {found.get(name)}, not {value}")
 
 
@@ -51,7 +67,7 @@ def main(settings) -> dict:
     for source, _ in pairs:
         if source.suffix == ".pt" and source.stem != "judge":
             check_settings(source, torch.load(source, weights_only=True)["settings"])
-        if source.name in ("ex_1b.json", "ex_1b_plain.json"):
+        if source.suffix == ".json" and source.stem in CHECKPOINTS:
             check_settings(source, json.loads(source.read_text(encoding="utf-8"))["settings"])
     for source, target in pairs:
         shutil.copyfile(source, target)

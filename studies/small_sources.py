@@ -3,9 +3,9 @@
     python -m studies.small_sources      -> out/ex_2c_small.json
 
 The smallest source that 2(b) is trained on has p = .1 R_E.  Curves of p = .01, .03 and .05 are
-compared with simulated ones (C2ST, structure function) for models that differ in one thing each:
-below .1 the prior p(z|p) stays as it is at .1, or goes on with p; the networks are given p or log p;
-two more sizes, .0301 and .0549, are trained on.  Seed 100; a quarter of an hour on one core.
+compared with simulated ones (C2ST, structure function) for models that differ in one thing each.
+Below .1 the prior p(z|p) stays as it is at .1, or goes on with p; the networks are given p or
+log p; two more sizes, .0301 and .0549, are trained on.  Seed 100; a quarter of an hour on one core.
 """
 
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""The studies of exercise 1 at tiny size, and what may be published."""
+"""The studies at tiny size, and what may be published."""
 
 import json
 
@@ -6,15 +6,19 @@ import pytest
 import torch
 
 import ex_1b
-from common.digits import data
+import ex_2b
+from common.digits import data as digits
 from common.digits.model import digit_cvae
+from common.light_curves import data
+from common.light_curves.model import Whitening, fold
+from common.priors import StandardPrior
 from common.training import InputError, checkpoint, save
-from studies import choose, publish, seeds, textbook, time_to_quality
+from studies import ablations, choose, publish, seeds, small_sources, textbook, time_to_quality
 
 
 @pytest.fixture(autouse=True)
 def few_digits(monkeypatch):
-    few = data._first(data.bundled(), 240)
+    few = digits._first(digits.bundled(), 240)
     for study in (choose, textbook, time_to_quality):
         monkeypatch.setattr(study, "load", lambda *_: few)
 
@@ -74,3 +78,63 @@ def test_only_default_settings_and_seed_0_are_published(tmp_path, monkeypatch):
     copied = publish.main(publish.Settings(tmp_path / "out"))["copied"]
     assert len(copied) == 2 and (tmp_path / "figures/ex_1c_2023.png").exists()
     assert torch.load(tmp_path / "checkpoints/ex_1b.pt", weights_only=True)["kind"] == "ex_1b"
+
+
+@pytest.fixture
+def small_field(tmp_path):
+    """Curves of a star field of 10 R_E, in the assignment's format."""
+    settings = data.Simulation(width=10.0, pixels=200, curves=60)
+    data.simulate(tmp_path / "data", settings)
+    return str(tmp_path / "data")
+
+
+TINY = {"steps": 24, "refine": 3, "components": 8, "mixture": 2, "couplings": 1, "hidden": 8}
+
+
+def test_ablations_have_a_line_for_each_row_and_add_to_the_table(
+    small_field, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ablations, "EACH", 30)
+    monkeypatch.setattr(ablations.evaluation, "judged", lambda *_: 0.6)  # 40 classifiers, slow
+    settings = ablations.Settings(**TINY, data_dir=small_field, out_dir=tmp_path)
+    table = ablations.main(settings)["table"]
+    assert [line["row"] for line in table] == list(ablations.ROWS)
+    assert all(line["c2st"] == pytest.approx(0.6) for line in table)
+    settings.rows = ("plain",)
+    settings.seed = 101
+    assert len(ablations.main(settings)["table"]) == len(ablations.ROWS) + 1
+    settings.seed = 4
+    with pytest.raises(InputError, match="seeds from 100 on"):
+        ablations.main(settings)
+
+
+def test_an_ablation_changes_one_thing_and_leaves_the_script_as_it_was():
+    before = ex_2b.UNIT, ex_2b.prescribed_sd
+    with ablations.changed("ours, one sd"):
+        x = torch.randn(40, 300)
+        _start, end = ex_2b.prescribed_sd(x, torch.ones(40), 0.001)
+        assert end.exp().unique().item() == pytest.approx(0.002) and before[0] == ex_2b.UNIT
+    with ablations.changed("ours, p in R_E"):
+        assert ex_2b.UNIT == 1.0
+    assert (ex_2b.UNIT, ex_2b.prescribed_sd) == before
+
+
+def test_small_sources_are_drawn_five_ways(small_field, tmp_path, monkeypatch):
+    for name, value in (("ASKED", (0.06, 0.08)), ("ADDED", (0.07,)), ("EACH", 30)):
+        monkeypatch.setattr(small_sources, name, value)
+    settings = small_sources.Settings(**TINY, data_dir=small_field, out_dir=tmp_path)
+    rows = small_sources.main(settings)["rows"]
+    assert len(rows) == 6 and all(set(row) == {"0.06", "0.08"} for row in rows.values())
+    assert rows["given p, prior held at 0.1"] != rows["given p, prior free"]
+
+
+def test_a_network_given_log_p_folds_to_the_same_curves():
+    torch.manual_seed(0)
+    x = 0.1 * torch.randn(60, 300).cumsum(1)
+    whitening = Whitening(x, 8)
+    model = small_sources.LogCVAE(StandardPrior(32), features=8, unit=4.0)
+    folded = fold(model, whitening)
+    z = torch.randn(5, 32)
+    p = torch.tensor([0.01, 0.1, 0.3, 1.0, 5.0])
+    expected = whitening.mean + (model.decode(z, p) * whitening.scale) @ whitening.axes
+    assert torch.allclose(folded.decode(z, p), expected, atol=1e-4)

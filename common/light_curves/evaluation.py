@@ -3,9 +3,10 @@
 Curves are (n, 300) relative magnifications, sets are {p: (n, 300)}, p in R_E; x = log10 mu.
 
 **Floor** means one thing in all of exercise 2: the distance between two true sets of one star
-field, the field that is compared with.  Generated curves are compared with each of these two sets,
-and the two results are averaged.  A perfect model is as far from either set as they are from each
-other; a model that is further away has been told from the truth.
+field, the field that is compared with.  Generated curves, as many as are in a set, are compared
+with each of these two sets, and the two results are averaged.  A perfect model is on average as far
+from either set as they are from each other; a model that is further away has been told from the
+truth.
 """
 
 import numpy as np
@@ -19,7 +20,8 @@ from common.light_curves.model import SAMPLES, draw
 LAGS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # samples
 NOISE = 0.005  # magnitudes of photometric noise, which the classifier sees on both sides
 DEX = 0.4  # of a magnitude
-FEWEST = 30  # curves a side that C2ST needs
+FEWEST = 30  # curves a side that C2ST needs, and peaks that a median needs
+MOST = 1000  # curves a side, more are left out
 PROMINENCE = 0.05  # dex (12 %) by which a peak rises above its surroundings
 
 
@@ -38,8 +40,8 @@ def measure(model, data, seed: int) -> dict:
     for p, curves in data.test.items():
         if len(curves) < 2:
             continue
-        first, second = np.array_split(curves, 2)
-        n = min(1000, max(500, len(first)))
+        n = min(MOST, len(curves) // 2)
+        first, second = curves[:n], curves[-n:]
         drawn = draw(model, torch.tensor([p]), n)[0].numpy()
         generated[p] = distances_to((first, second), drawn, seed)
         floor[p] = floor_of(first, second, seed)
@@ -190,13 +192,13 @@ def variability_ks(a, b) -> float:
 def quantiles(curves) -> dict:
     """Return how far single values of curves (n, 300) go; it shows what a mean hides.
 
-    least_001, greatest_999: mu that the least, the greatest value of 0.1 % of the curves exceeds;
-    step_99_dex: the largest step from sample to sample of a curve, exceeded by 1 % of them.
+    least_01: 1 % of the curves have a value below this mu; greatest_99: 1 % have one above this;
+    step_99_dex: 1 % have a step from sample to sample that is larger than this.
     """
     step = np.abs(np.diff(to_log(curves), axis=1)).max(1)
     return {
-        "least_001": float(np.quantile(np.min(curves, axis=1), 0.001)),
-        "greatest_999": float(np.quantile(np.max(curves, axis=1), 0.999)),
+        "least_01": float(np.quantile(np.min(curves, axis=1), 0.01)),
+        "greatest_99": float(np.quantile(np.max(curves, axis=1), 0.99)),
         "step_99_dex": float(np.quantile(step, 0.99)),
     }
 
@@ -204,42 +206,55 @@ def quantiles(curves) -> dict:
 # --- is p obeyed? -------------------------------------------------------------------------------
 
 
-def p_recovered(true_train: dict, true_test: dict, generated: dict, seed: int = 0):
+def p_recovered(true: dict, generated: dict, seed: int = 0):
     """Return the rms error, in dex, of log10 p that gradient boosting reads off curves.
 
-    Three sets {p: (n, 300)} of the same sizes.  floor: trained on true_train, asked about
-    true_test; true_to_generated: trained on true_train, asked about generated;
-    generated_to_true: trained on generated, asked about true_test.  A model that obeys p is near
-    the floor both ways: its curves look like their p, and teach what true curves teach.
-    Also "by_p", where "bias" is the mean error of true_to_generated.  None for fewer than two
-    sizes, since one size leaves nothing to tell.
+    true {p: (2, n, 300)}, two sets; generated {p: (n, 300)}, of the same sizes.
+
+    floor: trained on one true set, asked about the other, both ways round; true_to_generated:
+    trained on either true set, asked about generated curves; generated_to_true: trained on
+    generated curves, asked about either true set.  A model that obeys p is near the floor both
+    ways: its curves look like their p, and teach what true curves teach.
+    Also "by_p", where "bias" is the mean error of true_to_generated: below 0, curves look like
+    those of smaller sources.  None for fewer than two sizes, since one leaves nothing to tell.
     """
     from sklearn.ensemble import HistGradientBoostingRegressor  # a second to load
 
     if len(generated) < 2:
         return None
-    sets = (true_train, true_test, generated)
-    inputs = []
-    targets = []
-    for number, curves in enumerate(sets):
-        inputs.append(np.concatenate([features(c, seed + number) for c in curves.values()]))
-        targets.append(np.repeat(np.log10([*curves]), [len(c) for c in curves.values()]))
-
-    def errors(train, test):
+    sets = {"first": {p: both[0] for p, both in true.items()}}
+    sets["second"] = {p: both[1] for p, both in true.items()}
+    sets["generated"] = generated
+    inputs = {}
+    log_p = {}
+    readers = {}
+    for number, (name, curves) in enumerate(sets.items()):
+        inputs[name] = np.concatenate([features(part, seed + number) for part in curves.values()])
+        log_p[name] = np.concatenate([[np.log10(p)] * len(part) for p, part in curves.items()])
         trees = HistGradientBoostingRegressor(max_iter=80, random_state=seed)
-        trees.fit(inputs[train], targets[train])
-        return trees.predict(inputs[test]) - targets[test]
+        readers[name] = trees.fit(inputs[name], log_p[name])
 
-    found = {"floor": errors(0, 1), "true_to_generated": errors(0, 2)}
-    found["generated_to_true"] = errors(2, 1)
-    asked = {"floor": targets[1], "true_to_generated": targets[2], "generated_to_true": targets[1]}
-
-    rows = {}
-    for p in generated:
-        own = {name: error[asked[name] == np.log10(p)] for name, error in found.items()}
-        rows[f"{p:.6g}"] = {name: _rms(error) for name, error in own.items()}
-        rows[f"{p:.6g}"]["bias"] = float(own["true_to_generated"].mean())
-    return {name: _rms(error) for name, error in found.items()} | {"by_p": rows}
+    pairs = {
+        "floor": [("first", "second"), ("second", "first")],
+        "true_to_generated": [("first", "generated"), ("second", "generated")],
+        "generated_to_true": [("generated", "first"), ("generated", "second")],
+    }
+    whole = {}
+    by_p = {f"{p:.6g}": {} for p in generated}
+    for what, trained_and_asked in pairs.items():
+        errors = {p: [] for p in generated}
+        for trained, asked in trained_and_asked:
+            error = readers[trained].predict(inputs[asked]) - log_p[asked]
+            ends = np.cumsum([len(part) for part in sets[asked].values()])[:-1]
+            for p, part in zip(sets[asked], np.split(error, ends), strict=True):
+                errors[p].append(part)
+        errors = {p: np.concatenate(parts) for p, parts in errors.items()}
+        whole[what] = _rms(np.concatenate([*errors.values()]))
+        for p, error in errors.items():
+            by_p[f"{p:.6g}"][what] = _rms(error)
+            if what == "true_to_generated":
+                by_p[f"{p:.6g}"]["bias"] = float(error.mean())
+    return whole | {"by_p": by_p}
 
 
 def _rms(errors) -> float:
@@ -250,8 +265,8 @@ def peaks(curves) -> dict:
     """Return number, height and width of the peaks of curves (n, 300).
 
     A peak of x rises by `PROMINENCE` dex at least above the higher of the valleys beside it.
-    number: mean of a curve; height_dex: median of that rise (its prominence), dex; width: median
-    width at half of it, samples.  height_dex and width are None where there are no peaks.
+    number: peaks a curve, on average; height_dex: median of that rise (the prominence), dex; width:
+    median width at half of it, samples.  The medians are None for fewer than 30 peaks.
     (SciPy, signal.find_peaks.)
     """
     from scipy.signal import find_peaks  # a second to load
@@ -264,8 +279,8 @@ def peaks(curves) -> dict:
         widths += found["widths"].tolist()
     return {
         "number": len(heights) / len(curves),
-        "height_dex": float(np.median(heights)) if heights else None,
-        "width": float(np.median(widths)) if widths else None,
+        "height_dex": float(np.median(heights)) if len(heights) >= FEWEST else None,
+        "width": float(np.median(widths)) if len(widths) >= FEWEST else None,
     }
 
 

@@ -12,6 +12,7 @@ POINTS = 8.0
 DPI = 300
 DARK, LIGHT = "#1b3a5c", "#d98324"  # told apart in grey, too
 LINES = ("#1b3a5c", "#d98324", "#6fa8c7", "#8c2d19", "#9a9a9a")  # curves in one panel
+BARS = ("#1b3a5c", "#d98324", "#b8b8b8")  # of up to three sets
 MAGNIFICATION = "μ / ⟨μ⟩"
 
 
@@ -24,10 +25,10 @@ def layers(encoder, decoder, parameters: dict):
     figure = new_figure(PAGE, 2.5, DPI)
     axes = figure.subplots(1, 2, sharey=True)
     parts = {
-        "encoder": (encoder, "300 samples\nand 32 × p", "m and b:\n32 + 32"),
-        "decoder": (decoder, "32 latents\nand 32 × p", "mean of x:\n300 samples"),
+        "encoder": (encoder, "q(z|x,p)", "300 samples\nand 32 × p", "m and b:\n32 + 32"),
+        "decoder": (decoder, "p(x|z,p)", "32 latents\nand 32 × p", "mean of x:\n300 samples"),
     }
-    for axis, (name, (rows, first, last)) in zip(axes, parts.items(), strict=True):
+    for axis, (name, (rows, law, first, last)) in zip(axes, parts.items(), strict=True):
         (inputs, hidden, _), (_, outputs, _) = rows
         heights = [inputs - 32, hidden, outputs]
         axis.bar([0, 1, 2], heights, 0.36, color=DARK)
@@ -38,7 +39,7 @@ def layers(encoder, decoder, parameters: dict):
             ends = (place + 0.78, 45), (place + 0.22, 45)
             axis.annotate("", *ends, arrowprops={"arrowstyle": "->"})
             axis.text(place + 0.5, 58, f"{count:,d}", ha="center")
-        axis.set_title(f"{name}: {parameters[name]:,d} parameters")
+        axis.set_title(f"{name}, {law}: {parameters[name]:,d} parameters")
         axis.set(xticks=[], yticks=[0, 100, 200, 300], ylim=(-95, 350), xlim=(-0.5, 2.5))
         axis.spines[["top", "right", "bottom"]].set_visible(False)
         axis.spines["left"].set_bounds(0, 332)
@@ -106,7 +107,8 @@ def figure1(panels: dict, p: float, length):
         axis.set_xlabel(_along(length))
     axes[0].set_ylabel(MAGNIFICATION)
     axes[0].set_ylim(0, None)
-    figure.suptitle(f"{len(next(iter(panels.values())))} light curves of p = {p:.4g} $R_E$")
+    count = len(next(iter(panels.values())))
+    figure.suptitle(f"p = {p:.4g} $R_E$: {count} light curves of each kind, not selected")
     return print_size(figure, POINTS)
 
 
@@ -164,7 +166,7 @@ def sweep(sizes, curves, trained, length):
         for p, curve in zip(sizes, curves[:, number], strict=True):
             style = {"lw": 0.8} if _inside(p, trained) else {"lw": 1.1, "ls": "--", "zorder": 3}
             axis.plot(x, curve, color=colour.to_rgba(p), **style)
-        axis.set_title(f"noise u number {number + 1}")
+        axis.set_title(f"noise $u_{number + 1}$")
         axis.set_xlabel(_along(length))
         axis.set_xlim(x[0], x[-1])
         axis.locator_params(nbins=5)
@@ -175,7 +177,7 @@ def sweep(sizes, curves, trained, length):
     for end in (min(trained), max(trained)):
         if min(sizes) < end < max(sizes):
             bar.ax.axhline(end, color="white", lw=1.5)
-    figure.suptitle("One noise taken through p; dashed: p outside the trained range")
+    figure.suptitle("One noise u, every size p; dashed: p outside the trained range")
     return print_size(figure, POINTS)
 
 
@@ -211,9 +213,9 @@ def projections(maps: dict, log_p: dict, inside: dict, orders: dict, title: str)
     """
     rows = list(dict.fromkeys(row for row, _ in maps))
     columns = list(dict.fromkeys(column for _, column in maps))
-    figure = new_figure(PAGE, 1.5 * len(rows) + 2.1, DPI)
-    above, below = figure.subfigures(2, 1, height_ratios=(1.5 * len(rows) + 0.6, 1.45))
-    axes = above.subplots(len(rows), len(columns), squeeze=False)
+    figure = new_figure(PAGE, 1.4 * len(rows) + 2.6, DPI)
+    ratios = [*[1.4] * len(rows), 1.3]
+    axes = figure.subplots(len(ratios), len(columns), squeeze=False, height_ratios=ratios)
     together = np.concatenate(list(log_p.values()))
     colours = {"cmap": "viridis", "vmin": together.min(), "vmax": together.max()}
     for (row, column), points in maps.items():
@@ -222,28 +224,35 @@ def projections(maps: dict, log_p: dict, inside: dict, orders: dict, title: str)
             look = colours | {"marker": marker, "s": size, "lw": width, "c": log_p[row][part]}
             drawn = axis.scatter(*points[part].T, **look)
         axis.set(xticks=[], yticks=[])
-        axis.set_aspect("auto")
     for axis, column in zip(axes[0], columns, strict=True):
         axis.set_title(column)
-    for axis, row in zip(axes[:, 0], rows, strict=True):
+    for axis, row in zip(axes[:, 0], rows, strict=False):
         axis.set_ylabel(row)
-    bar = above.colorbar(drawn, ax=axes, label="p [$R_E$]; crosses: outside")
+    bar = figure.colorbar(drawn, ax=axes[:-1], aspect=35)
+    bar.set_label("p [$R_E$]; crosses: outside the trained range")
     ticks = [p for p in (0.01, 0.03, 0.1, 0.3, 1, 3, 10) if _between(np.log10(p), together)]
     bar.set_ticks(np.log10(ticks), labels=[f"{p:g}" for p in ticks])
 
-    panels = below.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    panels = axes[-1]
+    height = 0.8 / len(rows)
     for axis, column in zip(panels, columns, strict=True):
         for number, row in enumerate(rows):
             names = list(orders[row, column])
             values = np.clip(list(orders[row, column].values()), 0, 1)
-            places = np.arange(len(names)) + 0.38 * (number - 0.5 * (len(rows) - 1))
-            axis.barh(places, values, 0.36, color=(DARK, LIGHT)[number % 2], label=row)
-        axis.set_yticks(range(len(names)), names)
-        axis.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel="R² from neighbours")
+            places = np.arange(len(names)) + height * (number - 0.5 * (len(rows) - 1))
+            axis.barh(places, values, 0.9 * height, color=BARS[number], label=row)
+        axis.set_yticks(range(len(names)), names if axis is panels[0] else [])
+        axis.set(xlim=(0, 1), xticks=[0, 0.5, 1], ylim=(len(names) - 0.5, -0.5))
+        axis.set_xlabel("R²")
         axis.spines[["top", "right"]].set_visible(False)
-    panels[0].invert_yaxis()
-    handles, labels = panels[0].get_legend_handles_labels()
-    below.legend(handles, labels, frameon=False, loc="outside right center")
+    short = {"handlelength": 1, "handletextpad": 0.4, "borderpad": 0}
+    place = {"loc": "center left", "bbox_to_anchor": (1.05, 0.5)}
+    legend = panels[-1].legend(frameon=False, **place, **short)
+    legend.set_in_layout(False)  # it lies below the colour bar, where there is room
+    figure.supxlabel(
+        "R² with which log p and a curve's mean, spread and roughness are predicted from the 15\n"
+        "nearest neighbours on the map.  1: the map is ordered by it; no bar: not at all"
+    )
     figure.suptitle(title)
     return print_size(figure, POINTS)
 

@@ -1,5 +1,6 @@
 """Magnification maps, whole or of a window, and how a source of some size and shape sees them."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -84,16 +85,15 @@ def map_error(
     pixels = len(mu)
     side = field.width if window is None else _window(window, field, pixels)[2]
     more = 1.1 * rays
-    while np.equal(
-        _tiles(field, side / pixels, more), _tiles(field, side / pixels, rays)
-    ).any():
+    while np.equal(_tiles(field, side / pixels, more), _tiles(field, side / pixels, rays)).any():
         more *= 1.1
     both = [mu, magnification_map(field, pixels, more, window=window)]
     if radius is not None:
         both = [convolve(one, side, radius, periodic=window is None) for one in both]
-    error = np.nanstd(np.subtract(*both)) / np.sqrt(2) / mean
-    if np.isnan(error):
+    apart = np.subtract(*both)
+    if np.isnan(apart).all():
         raise SimulatorError(f"map_error: the window is no larger than its rim of {RIM} radii")
+    error = np.nanstd(apart) / np.sqrt(2) / mean
     return float(error)
 
 
@@ -116,7 +116,8 @@ def save_map(path, mu, field: StarField, rays: float, window=None) -> Path:
     except OSError as error:
         raise SimulatorError(f"cannot write {path}: {error.strerror}; choose another") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 

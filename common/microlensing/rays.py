@@ -23,7 +23,13 @@ REACH = 6.0  # Ewald widths beyond which the near field, exp(-18), is left out
 TILE = 128  # rays along each side of the largest block that is shot at once
 LEAF = 16  # and of the smallest, where windows choose their rays
 BIG = 1e30  # for infinity, which fast arithmetic does not know
-FAST = {"nogil": True, "fastmath": True, "cache": os.access(Path(__file__).parent, os.W_OK)}
+CACHE = os.access(Path(__file__).parent, os.W_OK)  # compile once, not in every process
+
+
+def compiled(function):
+    """Compile a function.  Its cache is named after this package: a copied folder has its own."""
+    function.__qualname__ = f"{__name__}.{function.__qualname__}"
+    return numba.njit(nogil=True, fastmath=True, cache=CACHE)(function)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def thread_count(threads: int = 0) -> int:
     return os.cpu_count() or 1
 
 
-@numba.njit(**FAST)
+@compiled
 def _smear(stars, masses, box, m1, m2, width):
     """Add pi times its mass times a unit Gaussian for each star to a periodic grid (m1, m2)."""
     grid = np.zeros((m1, m2))
@@ -113,7 +119,7 @@ def _smear(stars, masses, box, m1, m2, width):
     return grid
 
 
-@numba.njit(**FAST)
+@compiled
 def _weights(coordinate, scale):
     """Return (first grid index (n,), not wrapped; Lagrange weights (n, TAPS)) for coordinates.
 
@@ -230,7 +236,7 @@ def _tables(far: FarField, lines, step) -> tuple:
 # --- the loops ----------------------------------------------------------------------------------
 
 
-@numba.njit(**FAST)
+@compiled
 def _buffers(tables):
     """Return the arrays in which a block of rays is worked on."""
     rows, lines = tables[0][-2:]
@@ -242,7 +248,7 @@ def _buffers(tables):
     )
 
 
-@numba.njit(**FAST)
+@compiled
 def _shoot_all(mu, tables, target, rows, across, thread, threads):
     """Shoot the rays of this thread's rows of tiles."""
     buffers = _buffers(tables)
@@ -251,7 +257,7 @@ def _shoot_all(mu, tables, target, rows, across, thread, threads):
             _block(mu, tables, target, buffers, ti * TILE, tj * TILE, TILE)
 
 
-@numba.njit(**FAST)
+@compiled
 def _shoot_window(mu, tables, target, n1, n2, top, thread, threads):
     """Shoot the rays that may land in the window: cells are split until it is clear."""
     buffers = _buffers(tables)
@@ -281,7 +287,7 @@ def _shoot_window(mu, tables, target, n1, n2, top, thread, threads):
                 depth += 1
 
 
-@numba.njit(**FAST)
+@compiled
 def _block(mu, tables, target, buffers, i0, j0, size):
     """Deflect the rays i0 ... i0 + size - 1 by j0 ... j0 + size - 1, and deposit them."""
     alpha, patch, half, line = buffers
@@ -290,7 +296,7 @@ def _block(mu, tables, target, buffers, i0, j0, size):
     _deposit(mu, alpha, line, tables[0], target, i0, j0, size)
 
 
-@numba.njit(**FAST)
+@compiled
 def _far(alpha, patch, half, line, table, i0, j0, size):
     """Set alpha to the far field of a block, interpolated along one axis and then the other."""
     grid, _, _, b1, w1, b2, w2, _, _, _, _ = table
@@ -328,7 +334,7 @@ def _far(alpha, patch, half, line, table, i0, j0, size):
                 alpha[c, j, i] = value
 
 
-@numba.njit(**FAST)
+@compiled
 def _near(alpha, line, tables, i0, j0, size):
     """Add the near field of every star that reaches the block: m d / |d|^2 exp(-|d|^2 / 2 s^2)."""
     x1 = tables[0][1]
@@ -350,7 +356,7 @@ def _near(alpha, line, tables, i0, j0, size):
                 _near_star(alpha, line, d1, d2, stars[s, 2], h1, h2, width, size)
 
 
-@numba.njit(**FAST)
+@compiled
 def _near_star(alpha, line, d1, d2, mass, h1, h2, width, size):
     """Add the near field of one star, at -(d1, d2) from the block's first ray."""
     square = (REACH * width) ** 2
@@ -376,7 +382,7 @@ def _near_star(alpha, line, d1, d2, mass, h1, h2, width, size):
             alpha[1, j, i] += w * dy
 
 
-@numba.njit(**FAST)
+@compiled
 def _deposit(mu, alpha, line, table, target, i0, j0, size):
     """Share each ray between the four nodes around y = slopes x - alpha; mu has node -1 first."""
     x1 = table[1]
@@ -408,7 +414,7 @@ def _deposit(mu, alpha, line, table, target, i0, j0, size):
 # --- which rays land in a window ----------------------------------------------------------------
 
 
-@numba.njit(**FAST)
+@compiled
 def _may_land(tables, target, i0, j0, size):
     """Tell whether a ray of a cell may land in the window, and whether they all land close by.
 
