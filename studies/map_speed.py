@@ -17,9 +17,9 @@ is fitted by a line in log rays, and the plain line is read where it reaches our
 
 The ratios grow with the number of stars.  Also timed: windows of 0.5 R_E with pixels of 0.001 R_E.
 
-Expect, on one thread in two minutes: at equal error the plain sum costs 500 times as much (340 to
-650 in single rounds of a busy machine), the vectorised one 130 times (90 to 150); a window takes
-1.7 s of CPU.
+Expect, on one thread of a busy machine, in two minutes: at equal error the plain sum costs 540
+times as much (428 to 648 in single rounds), the vectorised one 136 times (114 to 162); a window
+takes 1.7 s of CPU.
 """
 
 import dataclasses

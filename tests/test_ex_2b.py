@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import HEADER, ROOT
+from matplotlib.axes import Axes
 
 import ex_2b
 from common import microlensing as ml
-from common.light_curves import data, evaluation
+from common.light_curves import data, evaluation, figures
 from common.light_curves.model import draw, load_model, prior_of
 from common.training import InputError
 
@@ -169,6 +170,14 @@ def test_few_curves_are_modelled_by_their_best_state():
     model, history = train(36, **SMALL | {"steps": 1200, "sd": 0.001})
     assert loss(model) < -200
     assert history[ex_2b.ROUNDS - 1][2] > 1000  # without a watch on held-out curves
+
+
+def test_the_picture_of_a_training_has_a_panel_for_each_size():
+    history = [[-100.0 * k, k, -90.0 * k, 1.0] for k in range(1, 28)]
+    for count in (1, 2, 4):
+        pairs = {0.1 * (1 + k): (np.ones((3, 300)), np.ones((3, 300))) for k in range(count)}
+        axes = figures.training(history, pairs, "about").findobj(Axes)
+        assert [len(axis.lines) for axis in axes if axis.axison] == [2, 1] + [6] * count
 
 
 # --- the script ---------------------------------------------------------------------------------

@@ -78,9 +78,15 @@ def test_the_deflection_has_no_curl_and_the_divergence_of_the_mean_sheet(field):
     np.testing.assert_allclose(divergence, -2 * sheet, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ml.MASS_FUNCTIONS)
+PUBLISHED = {  # Salpeter 1955, Kroupa 2001
+    "salpeter": [(0.1, 10.0, -2.35)],
+    "kroupa": [(0.08, 0.5, -1.3), (0.5, 10.0, -2.3)],
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_mass_functions_have_their_slopes_and_the_mean_one(name):
-    pieces = ml.MASS_FUNCTIONS[name]
+    pieces = PUBLISHED[name]
     field = ml.star_field(width=400.0, masses=name)  # 100,000 stars
     m = field.masses
     assert m.mean() == pytest.approx(1)
@@ -333,7 +339,7 @@ def test_undoing_the_grid_undoes_it():
     x = np.linspace(0, n, 1000)
     read = ml.read_tracks(disc, float(n), np.stack([x, np.full(1000, 20.3)], 1))
     amplitude = 2 * np.mean((read - 1) * np.cos(2 * np.pi * x / 8))
-    assert amplitude == pytest.approx(ml.profile_transform(np.pi / 4, 1.0), abs=0.02)
+    assert amplitude == pytest.approx(ml.profile_transform(np.pi / 4, 1.0), abs=0.008)
 
 
 def test_any_radial_profile_is_a_function():

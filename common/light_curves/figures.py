@@ -70,12 +70,10 @@ def training(history, pairs: dict, about: str):
 
     columns = min(4, len(pairs))
     rows = -(-len(pairs) // columns)
-    axes = below.subplots(rows, columns, squeeze=False, sharex=True).flat
-    for axis in axes:
+    axes = list(below.subplots(rows, columns, squeeze=False, sharex=True).flat)
+    for axis in axes[len(pairs) :]:
         axis.set_axis_off()
-    shown = zip(axes, pairs.items(), strict=False)
-    for axis, (p, (curves, rebuilt)) in shown:
-        axis.set_axis_on()
+    for axis, (p, (curves, rebuilt)) in zip(axes, pairs.items(), strict=False):
         axis.plot(np.transpose(curves), color=LIGHT, lw=2.2)
         axis.plot(np.transpose(rebuilt), color=DARK, lw=0.7)
         axis.set_title(f"p = {p:.3g} $R_E$")

@@ -6,24 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-import data_loader
 from common import swiss_roll
 from common.runtime.errors import InputError
 from common.swiss_roll import data as roll_data
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-@pytest.mark.parametrize("name", ["labels.dat", "12345/05.dat", roll_data.FILE])
-def test_pipes_and_folders_in_place_of_files_do_not_hang(folder, name, make):
+def test_pipes_and_folders_in_place_of_files_do_not_hang(tmp_path, make):
     """A pipe that nobody writes to would be read for ever."""
-    (folder / name).unlink(missing_ok=True)
-    make(folder / name)
-    if name == roll_data.FILE:
-        with pytest.raises(InputError, match="not a file"):
-            roll_data.load(str(folder), 0.2, 100, 0)
-    else:
-        with pytest.raises(ValueError, match=r"\.dat"):
-            data_loader.dataloader(folder)
+    make(tmp_path / roll_data.FILE)
+    with pytest.raises(InputError, match="not a file"):
+        roll_data.load(str(tmp_path), 0.2, 100, 0)
 
 
 POINTS = "1.0,2.0\n" * 120
