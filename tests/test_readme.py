@@ -13,7 +13,7 @@ DOCS = README + "".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs").g
 
 def test_python_examples_run(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for code in blocks:
         code = code.replace("limit=3000", "limit=300").replace("epochs=10", "epochs=1")
         done = run_script(["-c", code], tmp_path)
