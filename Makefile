@@ -12,6 +12,7 @@ BIN    := .venv/bin
 
 answers: .venv/.answers-ready  ## set up, answer 1(c), 2(a), 2(c), 2(d) from the shipped models -> out/
 	$(BIN)/python ex_1c.py 2023 --labels 0 1 2 3 4 5 6 7 8 9
+	test -e data/labels.dat || $(BIN)/python -m common.light_curves
 	$(BIN)/python ex_2a.py
 	$(BIN)/python ex_2c.py
 	$(BIN)/python ex_2d.py

@@ -14,22 +14,19 @@ them to load torch; needs checkpoints/ex_1b.pt (shipped), not MNIST.  From Pytho
     ex_1c.draw_number("2023")        (32, width) float32 in [0, 1]
 """
 
-import operator
 import re
 import warnings
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import tyro
 
 from common.digits import figures
 from common.digits.model import as_labels, draw, load_model
-from common.training import InputError, check, pick_device, run, save_figure, say, write_whole
+from common.training import InputError, check, random_numbers, run, save_figure, say, write_whole
 
 DIGITS = 20_000  # in one picture, at most
 
@@ -62,7 +59,7 @@ def generate(
     if sorted(y.tolist()) == [0] * 9 + [1]:
         words = "labels: nine 0 and one 1 are ten labels; of a one-hot vector give the argmax"
         warnings.warn(words, stacklevel=2)
-    with _random_numbers(seed, device):
+    with random_numbers(seed, device):
         network, _, _ = load_model(model, device)
         return draw(network, y, one_hand).numpy()
 
@@ -96,21 +93,6 @@ def digits_of(number: str | int) -> list[int]:
     raise InputError(f"{shown}: {what}; give a number of the digits 0-9 alone")
 
 
-@contextmanager
-def _random_numbers(seed, device):
-    """Seed torch in the block (None: from the system); the caller's state stays as it was."""
-    try:
-        seed = None if seed is None else operator.index(seed)
-    except TypeError:
-        seed = -1
-    if seed is not None and not 0 <= seed < 2**63:
-        raise InputError("seed: give a whole number from 0, or None")
-    device = pick_device(device)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.seed() if seed is None else torch.manual_seed(seed)
-        yield
-
-
 def main(settings) -> dict:
     """Write the pictures asked for; return {"files": [...]}."""
     check(settings, samples=(1, 1000), seed=(0, 2**62))
@@ -127,7 +109,7 @@ def main(settings) -> dict:
 
     pictures = {}
     for k, number in enumerate(numbers):
-        with _random_numbers(settings.seed + k, settings.device):
+        with random_numbers(settings.seed + k, settings.device):
             images = draw(network, as_labels(digits_of(number)), settings.one_hand)
         place = settings.out or settings.out_dir / f"ex_1c_{number[:100]}.png"
         pictures.setdefault(place, []).append(figures.number_row(images))
@@ -135,7 +117,7 @@ def main(settings) -> dict:
         _write_page(place, figures.page(rows))
     if settings.labels:
         place = settings.out or settings.out_dir / "ex_1c_labels.png"
-        with _random_numbers(settings.seed, settings.device):
+        with random_numbers(settings.seed, settings.device):
             images = draw(network, labels)
         save_figure(
             place,

@@ -24,10 +24,8 @@ Drawing takes 3 seconds; all of it takes about three minutes on 2 cores: one to 
 which is kept, and two to train classifiers.
 """
 
-import operator
 import warnings
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +33,7 @@ import numpy as np
 import torch
 
 from common.light_curves.model import as_sizes, draw, load_model
-from common.training import InputError, check, pick_device, run, save_figure, say, write
+from common.training import InputError, check, random_numbers, run, save_figure, say, write
 
 SIZES = (0.01, 0.03, 0.1, 0.14, 0.1957, 0.5, 1.0, 2.5, 5.0)  # R_E
 FIGURE1 = 0.1957  # R_E, the size in the assignment's Figure 1
@@ -72,7 +70,7 @@ def generate(
     n = _count(n)
     network, content = _model(model, device)
     _warn_outside(sizes, content["trained_p"])
-    with _random_numbers(seed, device):
+    with random_numbers(seed, device):
         return draw(network, sizes, n).numpy()
 
 
@@ -85,7 +83,7 @@ def sweep(p: Sequence[float], n: int, seed: int | None = None, model="", device=
     n = _count(n)
     network, content = _model(model, device)
     _warn_outside(sizes, content["trained_p"])
-    with _random_numbers(seed, device):
+    with random_numbers(seed, device):
         return swept(network, sizes, n)
 
 
@@ -116,21 +114,6 @@ def _warn_outside(sizes, trained_p):
     if far:
         reason = f"trained on {least:.3g} to {most:.3g} R_E, not to be trusted outside"
         warnings.warn(f"p = {', '.join(far)} R_E: {reason}", stacklevel=3)
-
-
-@contextmanager
-def _random_numbers(seed, device):
-    """Seed torch in the block (None: from the system); the caller's state stays as it was."""
-    try:
-        seed = None if seed is None else operator.index(seed)
-    except TypeError:
-        seed = -1
-    if seed is not None and not 0 <= seed < 2**63:
-        raise InputError("seed: give a whole number from 0, or None")
-    device = pick_device(device)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.seed() if seed is None else torch.manual_seed(seed)
-        yield
 
 
 def main(settings) -> dict:
@@ -172,7 +155,7 @@ def write_curves(settings, path: Path, network, content) -> dict:
         _warn_outside(sizes, content["trained_p"])
     for warning in warned:
         say(f"warning: {warning.message}")
-    with _random_numbers(settings.seed, settings.device):
+    with random_numbers(settings.seed, settings.device):
         curves = draw(network, sizes, settings.n).numpy()
     if path.suffix.lower() in PICTURES:
         from common.light_curves import figures
@@ -207,10 +190,10 @@ def answer(settings, network, content) -> dict:
     true = reference(sizes, EACH, settings.data_dir, settings.out_dir)  # {p: (2, n, 300)}
     generated = {}
     for name, model in models.items():
-        with _random_numbers(settings.seed, settings.device):
+        with random_numbers(settings.seed, settings.device):
             curves = draw(model, as_sizes(sizes), EACH).numpy()
         generated[name] = dict(zip(sizes, curves, strict=True))
-    with _random_numbers(settings.seed, settings.device):
+    with random_numbers(settings.seed, settings.device):
         through_p = swept(network, as_sizes(SWEPT), n=3)
 
     numbers = {"about": content["about"], "curves_each": EACH, "trained_p": trained}

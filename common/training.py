@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import operator
 import os
 import sys
 from pathlib import Path
@@ -286,6 +287,24 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0][:100]
         raise InputError(f"--device {name}: not usable here ({reason}); try cpu") from None
     return device
+
+
+@contextlib.contextmanager
+def random_numbers(seed, device):
+    """Seed torch in the block (None: from the system); the caller's state stays as it was.
+
+    Raises InputError for a seed that is no whole number from 0.
+    """
+    try:
+        seed = None if seed is None else operator.index(seed)
+    except TypeError:
+        seed = -1
+    if seed is not None and not 0 <= seed < 2**63:
+        raise InputError("seed: give a whole number from 0, or None")
+    device = pick_device(device)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.seed() if seed is None else torch.manual_seed(seed)
+        yield
 
 
 def one_thread() -> None:
