@@ -13,13 +13,15 @@ models, both with the network of 2(a).
 *Plain*, `fit_plain`: p(z|p) = N(0, I), x standardised, Adam 1e-3, one loop.
 
 *Ours*, `fit`: p(z|p) is learned (common/priors.py), and curves are seen as whitened principal
-components, which multiply into the first and last layers afterwards.  There are two loops.  In the
-first the decoder's sd is prescribed for each size, and falls: an sd that is learned at once makes
-q(z|x,p) too narrow for p(z|p) to match.  The second freezes p(z|p) and the decoder's mean, so that
-generated curves stay as they are, and learns q(z|x,p) and sd(p) for the tightest bound.
+components; these linear maps are merged into the first and last layers afterwards (`fold`).  There
+are two loops.  In the first the decoder's sd is prescribed for each size, and falls: an sd that is
+learned at once makes q(z|x,p) too narrow for p(z|p) to match.  The second freezes p(z|p) and the
+decoder's mean, so that generated curves stay as they are, and learns q(z|x,p) and sd(p) for the
+greatest ELBO.
 
-Read next: the network and `Whitening` in common/light_curves/model.py, and `elbo_terms` in
-common/cvae.py.
+In this order below: settings, `fit_plain`, `fit` with its loss `whitened_elbo`, `main` with the
+data.  Read next: the network and `Whitening` in common/light_curves/model.py, and `elbo_terms`, the
+loss of the plain model, in common/cvae.py.
 """
 
 import copy
@@ -28,6 +30,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -49,6 +52,7 @@ from common.training import (
     checkpoint,
     is_main,
     key_of,
+    main_first,
     my_share,
     one_thread,
     pick_device,
@@ -62,10 +66,11 @@ from common.training import (
 
 CODE = ("common/cvae.py", "common/priors.py", "common/networks.py", "common/light_curves/model.py",
         "common/light_curves/data.py")  # fmt: skip
-ROUNDS = 24  # of the first loop; after each the training is saved
+ROUNDS = 24  # of the first loop, and of the plain model's; after each the training is saved
 REFINE_ROUNDS = 3  # of the second
+REFINE_RATE = 0.2  # of the second loop's learning rate: times --rate
 BETAS = (0.9, 0.99)  # of Adam: gradients grow while the sd falls, and .999 would lag behind
-UNIT = 8.0  # R_E, of p: Adam moves the 32 copies alike, which learns p too fast
+UNIT = 8.0  # R_E, of p: 32 equal inputs learn like one with 32 times the rate
 
 
 @dataclass
@@ -80,7 +85,7 @@ class Settings:
     mixture: int = 16  # Gaussians in the p(u) behind p(z|p) (not with --plain)
     couplings: int = 8  # affine couplings in p(z|p) (not with --plain)
     hidden: int = 96  # units in each hidden layer of a coupling (not with --plain)
-    hold_out: tuple[float, ...] = ()  # own data: sizes p to hold out; none: every fourth
+    hold_out: tuple[float, ...] = ()  # own data: sizes p to test on; none: every fourth
     limit: int | None = None  # train on so many curves of each size only
     seed: int = 0
     device: str = "auto"  # cpu, cuda, ...
@@ -92,109 +97,19 @@ class Settings:
 OURS_ONLY = ("rate", "sd", "components", "mixture", "couplings", "hidden")  # settings
 
 
-def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
-    """Train the asked network and its prior: x (n, 300), p (n,) -> (model, history).
+def fit_plain(prior, x, p, settings, unfinished=None, key=None):
+    """Train the asked network as a student does: x (n, 300), p (n,) -> (model, history).
 
-    history: for each round of both loops the means of -log p(x|z,p) and of the KL, -ELBO of
-    held-out curves [nats per curve], and seconds.  A tenth of the curves, at most 500, is held out,
-    and the state that is best for them is kept.
+    history: for each round the means of -log p(x|z,p) and of the KL, -ELBO of held-out curves [nats
+    per curve], and seconds.  A tenth of the curves, at most 500, is held out.
     unfinished, key: the file that a stopped training goes on from; see training.resumable.
     """
-    whitening = Whitening(x, settings.components)
-    start, end = prescribed_sd(x, p, settings.sd)
-    (x, p, start, end), (held_x, held_p, *held_sd) = split_off(x, p, start, end)
-    x, p, start, end = my_share(x, p, start, end)
-    both = whitening(x), whitening(x.flip(1))  # time has no direction
-    batch = max(1, settings.batch // processes())
-
-    model = network(prior, features=both[0][0].shape[1], unit=UNIT).to(x.device)
-    best = copy.deepcopy(model)
-    history = []
-
-    # The first loop trains everything, while the decoder's sd falls as prescribed.
-    adam = torch.optim.Adam(model.parameters(), settings.rate, BETAS)
-    steps = max(1, settings.steps // ROUNDS)
-    parts = {"model": model, "best": best, "adam": adam}
-    for done in resumable(unfinished, ROUNDS, key, history, **parts):  # saves each round
-        started = time.monotonic()
-        sums = torch.zeros(2, device=x.device)
-        for k in tqdm(range(steps), desc=f"round {done + 1} of {ROUNDS}", leave=False):
-            progress = (done + k / steps) / ROUNDS
-            adam.param_groups[0]["lr"] = settings.rate * schedule(progress)
-
-            w, rest = both[k % 2]
-            i = torch.randint(len(w), (batch,), device=x.device)
-            log_sd = torch.lerp(start[i], end[i], fallen(progress))
-            log_likelihood, kl = elbo(model, whitening, w[i], rest[i], p[i], log_sd)
-            loss = (kl - log_likelihood).mean()  # -ELBO
-
-            adam.zero_grad()
-            loss.backward()
-            average_gradients(model)
-            adam.step()
-            sums += torch.stack([-log_likelihood.mean(), kl.mean()]).detach()
-        means = (sums / steps).tolist()
-        log_sd = torch.lerp(*held_sd, fallen((done + 1) / ROUNDS))
-        loss = unseen(model, whitening, held_x, held_p, log_sd)
-        history.append([*means, loss, time.monotonic() - started])
-        torch.nn.init.constant_(model.deviation[-1].bias, float(log_sd.mean()))
-        keep_best(model, best, [row[2] for row in history])
-    model.load_state_dict(best.state_dict())
-
-    # The second loop trains q(z|x,p) and sd(p), now learned, and nothing else.
-    learned = [*model.encoder.parameters(), *model.deviation.parameters()]
-    adam = torch.optim.Adam(learned, settings.rate, BETAS)
-    steps = max(1, settings.refine // REFINE_ROUNDS)
-    losses = [unseen(model, whitening, held_x, held_p)]
-    second = unfinished and unfinished.with_suffix(".second.pt")
-    parts = {"model": model, "best": best, "adam": adam}
-    for done in resumable(second, REFINE_ROUNDS, key, history, **parts):
-        started = time.monotonic()
-        sums = torch.zeros(2, device=x.device)
-        for k in tqdm(range(steps), desc="refining q(z|x,p)", leave=False):
-            progress = (done + k / steps) / REFINE_ROUNDS
-            adam.param_groups[0]["lr"] = 0.2 * settings.rate * schedule(progress)
-
-            w, rest = both[k % 2]
-            i = torch.randint(len(w), (batch,), device=x.device)
-            log_sd = model.log_sd(p[i])
-            log_likelihood, kl = elbo(model, whitening, w[i], rest[i], p[i], log_sd)
-            loss = (kl - log_likelihood).mean()
-
-            model.zero_grad()
-            loss.backward()
-            average_gradients(model)
-            adam.step()
-            sums += torch.stack([-log_likelihood.mean(), kl.mean()]).detach()
-        means = (sums / steps).tolist()
-        loss = unseen(model, whitening, held_x, held_p)
-        history.append([*means, loss, time.monotonic() - started])
-        keep_best(model, best, losses + [row[2] for row in history[ROUNDS:]])
-    model.load_state_dict(best.state_dict())
-    return fold(model, whitening), history
-
-
-def elbo(model, whitening, w, rest, p, log_sd):
-    """Return log p(x|z,p) and log q(z|x,p) - log p(z|p) for one z ~ q(z|x,p): (n,), (n,) nats.
-
-    w (n, k), rest (n,): what `whitening` makes of curves; log_sd: ln of the decoder's sd, dex.
-    """
-    q = model.posterior(w, p)
-    z = q.rsample()
-    square = whitening.square(w, model.decode(z, p)) + rest  # |x - E[x|z,p]|^2
-    log_likelihood = gaussian_log_prob(square, log_sd)
-    kl = q.log_prob(z) - model.prior.log_prob(z, p)
-    return log_likelihood, kl
-
-
-def fit_plain(prior, x, p, settings, unfinished=None, key=None):
-    """Train the asked network as a student does; arguments and result as for `fit`."""
     (x, p), held_out = split_off(x, p)
     model = CurveCVAE(prior).to(x.device)
     model.shift.copy_(x.mean())  # the networks see (x - shift) / scale
     model.scale.copy_(x.std())
     adam = torch.optim.Adam(model.parameters(), lr=1e-3)
-    steps = max(1, (settings.steps + settings.refine) // ROUNDS)
+    steps = (settings.steps + settings.refine) // ROUNDS
     history = []
 
     for done in resumable(unfinished, ROUNDS, key, history, model=model, adam=adam):
@@ -215,44 +130,149 @@ def fit_plain(prior, x, p, settings, unfinished=None, key=None):
     return model, history
 
 
+def fit(prior, x, p, settings, unfinished=None, key=None, network=CurveCVAE):
+    """Train the asked network and a learned prior; arguments and result as for `fit_plain`.
+
+    The state that is best for the held-out curves is kept; history has the rounds of both loops.
+    """
+    (x, p), (held_x, held_p) = split_off(x, p)
+    whitening = Whitening(x, settings.components)
+    levels = prescribed_sd(x, p, settings.sd)
+    model = network(prior, features=len(whitening.axes), unit=UNIT).to(x.device)
+    best = copy.deepcopy(model)
+
+    x, p = my_share(x, p)
+    views = whitening(x), whitening(x.flip(1))  # time has no direction
+    start, end = at_sizes(levels, p)
+    held_start, held_end = at_sizes(levels, held_p)
+    batch = max(1, settings.batch // processes())
+    history = []
+
+    # The first loop trains everything, while the decoder's sd falls as prescribed.
+    adam = torch.optim.Adam(model.parameters(), settings.rate, BETAS)
+    steps = settings.steps // ROUNDS
+    parts = {"model": model, "best": best, "adam": adam}
+    for done in resumable(unfinished, ROUNDS, key, history, **parts):  # saves each round
+        started = time.monotonic()
+        sums = torch.zeros(2, device=x.device)
+        for k in tqdm(range(steps), desc=f"round {done + 1} of {ROUNDS}", leave=False):
+            progress = (done + k / steps) / ROUNDS
+            adam.param_groups[0]["lr"] = settings.rate * schedule(progress)
+
+            w, rest = views[k % 2]
+            i = torch.randint(len(w), (batch,), device=x.device)
+            log_sd = torch.lerp(start[i], end[i], sd_progress(progress))
+            log_likelihood, kl = whitened_elbo(model, whitening, w[i], rest[i], p[i], log_sd)
+            loss = (kl - log_likelihood).mean()  # -ELBO
+
+            adam.zero_grad()
+            loss.backward()
+            average_gradients(model)
+            adam.step()
+            sums += torch.stack([-log_likelihood.mean(), kl.mean()]).detach()
+
+        fallen = sd_progress((done + 1) / ROUNDS)
+        log_sd = torch.lerp(held_start, held_end, fallen)
+        loss = held_out_loss(model, whitening, held_x, held_p, log_sd)
+        history.append([*(sums / steps).tolist(), loss, time.monotonic() - started])
+        # The second loop's sd(p) starts near the sd that is prescribed now.
+        middle = np.mean([(1 - fallen) * high + fallen * low for high, low in levels.values()])
+        torch.nn.init.constant_(model.deviation[-1].bias, middle)
+        keep_best(model, best, [row[2] for row in history])
+    model.load_state_dict(best.state_dict())
+
+    # The second loop trains q(z|x,p) and sd(p), now learned, and nothing else.
+    model.prior.requires_grad_(False)
+    model.decoder.requires_grad_(False)
+    learned = [*model.encoder.parameters(), *model.deviation.parameters()]
+    adam = torch.optim.Adam(learned, settings.rate, BETAS)
+    steps = settings.refine // REFINE_ROUNDS
+    losses = [held_out_loss(model, whitening, held_x, held_p)]
+    second = unfinished and unfinished.with_suffix(".second.pt")
+    parts = {"model": model, "best": best, "adam": adam}
+    for done in resumable(second, REFINE_ROUNDS, key, history, **parts):
+        started = time.monotonic()
+        sums = torch.zeros(2, device=x.device)
+        for k in tqdm(range(steps), desc="second loop", leave=False):
+            progress = (done + k / steps) / REFINE_ROUNDS
+            adam.param_groups[0]["lr"] = REFINE_RATE * settings.rate * schedule(progress)
+
+            w, rest = views[k % 2]
+            i = torch.randint(len(w), (batch,), device=x.device)
+            log_sd = model.log_sd(p[i])
+            log_likelihood, kl = whitened_elbo(model, whitening, w[i], rest[i], p[i], log_sd)
+            loss = (kl - log_likelihood).mean()
+
+            adam.zero_grad()
+            loss.backward()
+            average_gradients(model)
+            adam.step()
+            sums += torch.stack([-log_likelihood.mean(), kl.mean()]).detach()
+
+        loss = held_out_loss(model, whitening, held_x, held_p)
+        history.append([*(sums / steps).tolist(), loss, time.monotonic() - started])
+        keep_best(model, best, losses + [row[2] for row in history[ROUNDS:]])
+    model.load_state_dict(best.state_dict())
+    return fold(model, whitening).requires_grad_(True), history
+
+
+def whitened_elbo(model, whitening, w, rest, p, log_sd):
+    """Return log p(x|z,p) and log q(z|x,p) - log p(z|p) for one z ~ q(z|x,p): (n,), (n,) nats.
+
+    w (n, k), rest (n,): what `whitening` makes of curves; log_sd: ln of the decoder's sd, dex.
+    """
+    q = model.posterior(w, p)
+    z = q.rsample()
+    square = whitening.square(w, model.decode(z, p)) + rest  # |x - E[x|z,p]|^2
+    log_likelihood = gaussian_log_prob(square, log_sd)
+    kl = q.log_prob(z) - model.prior.log_prob(z, p)
+    return log_likelihood, kl
+
+
 def schedule(progress: float) -> float:
     """Return the factor on the learning rate: up during the first hundredth, then half a cosine."""
     return min(1.0, 100 * progress + 0.01) * (0.5 + 0.5 * math.cos(math.pi * progress))
 
 
-def fallen(progress: float) -> float:
+def sd_progress(progress: float) -> float:
     """Return how far ln sd has fallen: all the way after 70 % of the first loop."""
     return min(1.0, progress / 0.7)
 
 
 def split_off(*tensors):
-    """Return the tensors without every tenth row (of more than 5,000: without 500), and those."""
+    """Return the tensors without every tenth row (or more rarely: at most 500), and those rows."""
     n = len(tensors[0])
     out = torch.zeros(n, dtype=torch.bool)
-    out[5 :: max(10, n // 500)] = True
+    out[min(5, n - 1) :: max(10, -(-n // 500))] = n > 1
     return [tensor[~out] for tensor in tensors], [tensor[out] for tensor in tensors]
 
 
-def prescribed_sd(x, p, least: float):
-    """Return ln of the decoder's sd at the start and the end of the first loop: (n,), (n,).
+def prescribed_sd(x, p, least: float) -> dict:
+    """Return {size: (start, end)}, ln of the decoder's sd [dex] in the first loop.
 
-    It starts at the standard deviation of the curves of that size p, and ends at what as many
-    principal components as latents, less four, leave out of them: sqrt(least^2 + rms^2), dex.
-    The components are fitted to every other curve, and the rms is that of the others.
+    It starts at the standard deviation of the curves of that size.  It ends at what LATENT - 4
+    principal components leave out of them: sqrt(least^2 + rms^2).  The components are fitted to
+    every other curve, and the rms is that of the others.
     """
-    start = torch.empty_like(p)
-    end = torch.empty_like(p)
-    for size in p.unique():
+    levels = {}
+    for size in p.unique().tolist():
         own = x[p == size]
-        _w, rest = Whitening(own[::2], LATENT - 4)(own[1::2])
-        last = math.hypot(least, float(rest.mean() / SAMPLES) ** 0.5)
-        start[p == size] = math.log(max(float(own.std()), last))
-        end[p == size] = math.log(last)
-    return start, end
+        others = own[1::2] if len(own) > 1 else own
+        _, rest = Whitening(own[::2], LATENT - 4)(others)
+        end = math.hypot(least, float(rest.mean() / SAMPLES) ** 0.5)
+        start = max(float(own.std(unbiased=False)), end)
+        levels[size] = (math.log(start), math.log(end))
+    return levels
+
+
+def at_sizes(levels: dict, p):
+    """Return the two values of each curve's size: {size: (a, b)}, p (n,) -> (n,), (n,)."""
+    pairs = [levels[size] for size in p.tolist()]
+    return torch.tensor(pairs, device=p.device).reshape(-1, 2).T
 
 
 @torch.no_grad()
-def unseen(model, whitening, x, p, log_sd=None) -> float:
+def held_out_loss(model, whitening, x, p, log_sd=None) -> float:
     """Return -ELBO of held-out curves x (n, 300), p (n,), nats per curve; with equal noise.
 
     log_sd: ln of the decoder's sd, dex; None: the learned one.  nan if there are no curves.
@@ -260,13 +280,17 @@ def unseen(model, whitening, x, p, log_sd=None) -> float:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         log_sd = model.log_sd(p) if log_sd is None else log_sd
-        log_likelihood, kl = elbo(model, whitening, *whitening(x), p, log_sd)
+        log_likelihood, kl = whitened_elbo(model, whitening, *whitening(x), p, log_sd)
     return float((kl - log_likelihood).mean())
 
 
 def keep_best(model, best, losses) -> None:
-    """Copy the model's state to `best` if the last of the held-out losses is the least."""
-    if losses[-1] <= min(losses) or math.isnan(losses[-1]):
+    """Copy the model's state to `best` if the last of the held-out losses is the least.
+
+    It is also copied if all of them are nan: where no curve is held out.
+    """
+    known = [loss for loss in losses if not math.isnan(loss)]
+    if not known or losses[-1] == min(known):
         best.load_state_dict(model.state_dict())
 
 
@@ -275,7 +299,8 @@ def main(settings) -> dict:
     check_settings(settings)
     device = pick_device(settings.device)
     one_thread()
-    curves = data.load(settings.data_dir, settings.hold_out)
+    with main_first():  # data/ is simulated once
+        curves = data.load(settings.data_dir, settings.hold_out)
     x, p = data.stacked(curves.train, settings.limit)
     name = "ex_2b_plain" if settings.plain else "ex_2b"
     unfinished = settings.out_dir / f"{name}.unfinished.pt"
@@ -313,19 +338,27 @@ def main(settings) -> dict:
 def warn_of_overfitting(history, settings) -> None:
     """Say in a line when held-out curves were modelled best long before the end."""
     losses = [row[2] for row in history[:ROUNDS]]
+    if any(map(math.isnan, losses)):
+        return  # no curve is held out
     best = losses.index(min(losses)) + 1
     if best < 0.9 * len(losses):
-        steps = best * settings.steps // ROUNDS
+        steps = settings.steps + (settings.refine if settings.plain else 0)
         kept = "the last state is kept" if settings.plain else "the state of then is kept"
         say(
-            f"too few curves for {settings.steps} steps: -ELBO of held-out curves was least after "
-            f"{steps} ({min(losses):.0f} nats) and rose to {losses[-1]:.0f}; {kept}"
+            f"too few curves for {steps} steps: -ELBO of held-out curves was least after "
+            f"{best * steps // ROUNDS} ({min(losses):.0f} nats) and rose to {losses[-1]:.0f}; {kept}"
         )
 
 
 def check_settings(settings) -> None:
     """Raise InputError for a setting out of range, or one that would have no effect."""
-    check(settings, steps=(ROUNDS, 10**8), refine=(0, 10**8), batch=(1, 10**6), limit=(2, 10**7))
+    check(
+        settings,
+        steps=(ROUNDS, 10**8),
+        refine=(REFINE_ROUNDS, 10**8),
+        batch=(1, 10**6),
+        limit=(2, 10**7),
+    )
     check(settings, rate=(1e-9, 1), sd=(1e-6, 10), components=(1, 300), seed=(0, 2**62))
     check(settings, mixture=(1, 4096), couplings=(0, 64), hidden=(1, 4096))
     if settings.plain:

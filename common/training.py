@@ -343,6 +343,16 @@ def is_main() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
+@contextlib.contextmanager
+def main_first():
+    """Run a block in torchrun's first process, and then in the others: they find what it made."""
+    if not is_main():
+        dist.barrier()
+    yield
+    if is_main() and processes() > 1:
+        dist.barrier()
+
+
 def my_share(*tensors):
     """Return the rows of each tensor that this process trains on: all of them without torchrun.
 

@@ -9,6 +9,7 @@ data/validation/, which is simulated when it is first asked for.  Seeds from 100
 """
 
 import json
+import math
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
@@ -63,10 +64,9 @@ def changed(row: str):
         ex_2b.UNIT, ex_2b.prescribed_sd = before
 
 
-def one_sd(x, p, least: float):
-    """Return ln of an sd that falls to .002 dex for all sizes: as `ex_2b.prescribed_sd`."""
-    start = torch.full_like(p, float(x.std()))
-    return start.log(), torch.full_like(p, 0.002).log()
+def one_sd(x, p, least: float) -> dict:
+    """Return {size: (start, end)}, ln of an sd that falls to .002 dex for all sizes."""
+    return {size: (math.log(float(x.std())), math.log(0.002)) for size in p.unique().tolist()}
 
 
 def judge(model, true: dict, seed: int) -> dict:

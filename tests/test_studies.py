@@ -1,6 +1,7 @@
 """The studies at tiny size, and what may be published."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -112,8 +113,8 @@ def test_an_ablation_changes_one_thing_and_leaves_the_script_as_it_was():
     before = ex_2b.UNIT, ex_2b.prescribed_sd
     with ablations.changed("ours, one sd"):
         x = torch.randn(40, 300)
-        _start, end = ex_2b.prescribed_sd(x, torch.ones(40), 0.001)
-        assert end.exp().unique().item() == pytest.approx(0.002) and before[0] == ex_2b.UNIT
+        levels = ex_2b.prescribed_sd(x, torch.ones(40), 0.001)
+        assert levels[1.0][1] == pytest.approx(math.log(0.002)) and before[0] == ex_2b.UNIT
     with ablations.changed("ours, p in R_E"):
         assert ex_2b.UNIT == 1.0
     assert (ex_2b.UNIT, ex_2b.prescribed_sd) == before

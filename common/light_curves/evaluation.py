@@ -63,9 +63,9 @@ def sentence(numbers: dict) -> str:
 
 
 def examples(model, data) -> dict:
-    """Return {p: (curves, reconstructions)} of three held-out curves of up to four sizes.
+    """Return {p: (curves, reconstructions)} of three test curves of up to four sizes.
 
-    Sizes that were not trained on come first.
+    They are sizes that were not trained on, if there are any.
     """
     between = [p for p in data.test if p not in data.train] or [*data.test]
     chosen = between[:: -(-len(between) // 4)]
@@ -327,7 +327,7 @@ def order(points, target, seed: int = 0) -> float:
     from sklearn.neighbors import KNeighborsRegressor
 
     neighbours = KNeighborsRegressor(min(15, max(1, len(points) // 2)))
-    folds = KFold(5, shuffle=True, random_state=seed)
+    folds = KFold(min(5, len(points)), shuffle=True, random_state=seed)
     return float(cross_val_score(neighbours, points, target, cv=folds).mean())
 
 

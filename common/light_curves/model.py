@@ -1,4 +1,4 @@
-"""The conditional VAE of exercise 2: the asked network, its three distributions, its folding.
+"""The conditional VAE of exercise 2: the asked network as three distributions, and `Whitening`.
 
     q(z|x,p) = N(m, diag exp b)     [x, p ... p]  300 + 32 -> 128 -> 32 + 32
     p(x|z,p) = N(mean, sd(p)^2)     [z, p ... p]   32 + 32 -> 128 -> 300
@@ -6,7 +6,8 @@
 
 x: log10 of relative magnification at 300 samples of a track; p: half-light radius of the source,
 R_E, repeated 32 times at the input of both networks; z: 32 latents; sd(p): learned, in dex.
-The two terms of the ELBO are in common/cvae.py.
+For safety b is kept in [-10, 5], ln sd in [-9, 3].  `fold` merges the whitening of curves, which
+training uses, into the network's first and last layers.  The two terms of the ELBO are in common/cvae.py.
 """
 
 import math
@@ -32,7 +33,7 @@ LEAST_P, MOST_P = 1e-6, 100.0  # R_E, what a condition may be
 class CurveCVAE(nn.Module):
     """The network that the exercise asks for, as three distributions.
 
-    prior: has log_prob(z, p) and sample(p); see common/priors.py.  features: how many numbers a
+    prior: has log_prob(z, p), sample_u(n) and transform(u, p); see common/priors.py.  features: how many numbers a
     curve is: 300 samples, or the components that `Whitening` makes of them in training.  unit: of
     p in training, R_E, which `fold` multiplies into the weights.
     """
@@ -115,7 +116,7 @@ class Whitening:
         from sklearn.decomposition import PCA  # a second to load
 
         both = torch.cat([x, x.flip(1)]).cpu().numpy()
-        pca = PCA(min(components, *both.shape), whiten=True).fit(both)
+        pca = PCA(min(components, *both.shape), svd_solver="full").fit(both)
         variance = np.maximum(pca.explained_variance_, 1e-12)
         arrays = (pca.mean_, pca.components_, np.sqrt(variance))
         self.mean, self.axes, self.scale = (
