@@ -343,10 +343,11 @@ def warn_of_overfitting(history, settings) -> None:
     best = losses.index(min(losses)) + 1
     if best < 0.9 * len(losses):
         steps = settings.steps + (settings.refine if settings.plain else 0)
+        at_best = best * steps // ROUNDS
         kept = "the last state is kept" if settings.plain else "the state of then is kept"
         say(
-            f"too few curves for {steps} steps: -ELBO of held-out curves was least after "
-            f"{best * steps // ROUNDS} ({min(losses):.0f} nats) and rose to {losses[-1]:.0f}; {kept}"
+            f"too few curves for {steps} steps: -ELBO of held-out curves was least after {at_best} "
+            f"({min(losses):.0f} nats) and rose to {losses[-1]:.0f}; {kept}"
         )
 
 

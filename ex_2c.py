@@ -110,7 +110,7 @@ def _count(n) -> int:
 
 def _warn_outside(sizes, trained_p):
     least, most = min(trained_p), max(trained_p)
-    far = [f"{p:g}" for p in sizes.tolist() if not least / 1.01 <= p <= 1.01 * most]
+    far = [f"{p:g}" for p in sizes.tolist() if not least / 1.001 <= p <= 1.001 * most]
     if far:
         reason = f"trained on {least:.3g} to {most:.3g} R_E, not to be trusted outside"
         warnings.warn(f"p = {', '.join(far)} R_E: {reason}", stacklevel=3)

@@ -22,7 +22,7 @@ def elbo_terms(model, x, y, q=None):
     """Return log p(x|z,y) and log q(z|x,y) - log p(z|y) for one z ~ q(z|x,y): (n,), (n,) nats.
 
     Their means estimate the two terms of the ELBO without bias.  The second one may be negative
-    for a single z; its mean, the KL, has a closed form for p(z|y) = N(0, I) only.
+    for a single z; its mean, the KL, has a closed form where p(z|y) is Gaussian, as N(0, I) is.
     x (n, pixels), y (n,).  q: instead of the model's posterior.
     """
     q = q or model.posterior(x, y)

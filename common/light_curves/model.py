@@ -5,9 +5,10 @@
     p(z|p)   = N(0, I), or the learned prior of common/priors.py
 
 x: log10 of relative magnification at 300 samples of a track; p: half-light radius of the source,
-R_E, repeated 32 times at the input of both networks; z: 32 latents; sd(p): learned, in dex.
-For safety b is kept in [-10, 5], ln sd in [-9, 3].  `fold` merges the whitening of curves, which
-training uses, into the network's first and last layers.  The two terms of the ELBO are in common/cvae.py.
+R_E, repeated 32 times at the input of both networks; z: 32 latents; sd(p): learned, in dex.  For
+safety b is kept in [-10, 5], ln sd in [-9, 3].  `fold` merges the whitening of curves, which `fit`
+trains with, into the network's first and last layers.  The two terms of the ELBO are in
+common/cvae.py.
 """
 
 import math
@@ -33,9 +34,9 @@ LEAST_P, MOST_P = 1e-6, 100.0  # R_E, what a condition may be
 class CurveCVAE(nn.Module):
     """The network that the exercise asks for, as three distributions.
 
-    prior: has log_prob(z, p), sample_u(n) and transform(u, p); see common/priors.py.  features: how many numbers a
-    curve is: 300 samples, or the components that `Whitening` makes of them in training.  unit: of
-    p in training, R_E, which `fold` multiplies into the weights.
+    prior: has log_prob(z, p), sample_u(n) and transform(u, p); see common/priors.py.  features: how
+    many numbers a curve is: 300 samples, or the components that `Whitening` makes of them in
+    training.  unit: of p in training, R_E, which `fold` multiplies into the weights.
     """
 
     def __init__(self, prior: nn.Module, features: int = SAMPLES, unit: float = 1.0):
