@@ -25,15 +25,15 @@ NUMBERS = (
     *("ex_2a", "ex_2b", "ex_2b_plain", "ex_2b_seeds", "ex_2b_ablations"),
     *("ex_2c", "ex_2c_small", "ex_2d", "ex_2_map_speed"),
 )
-IMAGES = (  # .png alone: they show pixels
+IMAGES = (  # .png alone: they show pixels, or thousands of points
     *(f"ex_1b{end}_{label}" for end in ("", "_plain") for label in ("samples", "one_hand")),
     *("ex_1b_reconstructions", "ex_1b_plain_reconstructions", "ex_1c_2023", "ex_1c_labels"),
-    "ex_2_map",
+    *("ex_2_map", "ex_2d_maps"),
 )
 DRAWINGS = (  # .png and .svg
     *("ex_1b_training", "ex_1b_plain_training", "ex_1b_time_curve"),
     *("ex_2a_network", "ex_2b_training", "ex_2b_plain_training"),
-    *("ex_2c_figure1", "ex_2c_sizes", "ex_2c_sweep", "ex_2d_maps"),
+    *("ex_2c_figure1", "ex_2c_sizes", "ex_2c_sweep"),
 )
 FIGURES = [
     *(f"{name}.json" for name in NUMBERS),
