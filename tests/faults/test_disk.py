@@ -16,7 +16,6 @@ from faults.test_kill import check_whole
 
 from common.light_curves.data import save_curves
 from common.runtime import checkpoints, files, results, resume
-from common.runtime.errors import InputError
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions of POSIX")
 
@@ -57,7 +56,7 @@ def test_full(tmp_path, name, room):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
-        with pytest.raises(InputError, match=r"cannot write .*choose another place"):
+        with pytest.raises(ValueError, match=r"cannot write .*choose another place"):
             WRITERS[name](path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
