@@ -61,6 +61,7 @@ from common.training import (
     run,
     save,
     say,
+    without_places,
     write,
 )  # fmt: skip
 
@@ -319,7 +320,7 @@ def main(settings) -> dict:
     warn_of_overfitting(history, settings)
 
     about = f"{len(x):,} curves of {len(curves.train)} sizes, {curves.about}"
-    chosen = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(settings).items()}
+    chosen = without_places(settings)
     content = {"settings": chosen, "about": about, "simulated": curves.simulated}
     content["trained_p"] = sorted(curves.train)
     save(settings.out_dir / f"{name}.pt", checkpoint(model.cpu(), "ex_2b", **content))

@@ -41,7 +41,7 @@ def run(main, settings_class) -> None:
         about = sys.modules["__main__"].__doc__
         options = (tyro.conf.FlagCreatePairsOff,)
         main(tyro.cli(settings_class, description=about, config=options))
-        sys.stdout.flush()
+        print(end="", flush=True)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -77,7 +77,7 @@ def key_of(settings, data, *code) -> dict:
     settings: a dataclass; folders and the device do not count.  data: tensors.  code: the files
     with the model and the loss, from the project's folder on, or whole paths.
     """
-    chosen = {k: v for k, v in dataclasses.asdict(settings).items() if k not in NOT_IN_KEY}
+    chosen = without_places(settings)
     key = {f"--{name.replace('_', '-')}": repr(value) for name, value in chosen.items()}
     key["the number of processes"] = str(processes())
     key["the data"] = _digest(tensor.cpu().numpy().tobytes() for tensor in data)
@@ -87,7 +87,10 @@ def key_of(settings, data, *code) -> dict:
     return key
 
 
-NOT_IN_KEY = ("data_dir", "out_dir", "device", "restart")  # settings
+def without_places(settings) -> dict:
+    """Return what a training was set to, without folders, the device, and --restart."""
+    places = ("data_dir", "out_dir", "device", "restart")
+    return {k: v for k, v in dataclasses.asdict(settings).items() if k not in places}
 
 
 def _digest(parts) -> str:

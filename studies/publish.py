@@ -6,7 +6,6 @@ Files are listed here, one by one.  A checkpoint is refused unless it was traine
 settings and seed 0; of the listed files, those that `out/` does not have stay as they are.
 """
 
-import dataclasses
 import json
 import shutil
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import torch
 
 import ex_1b
 import ex_2b
-from common.training import ROOT, SHIPPED, InputError, run
+from common.training import ROOT, SHIPPED, InputError, run, without_places
 
 SCRIPTS = {"ex_1b": ex_1b, "ex_2b": ex_2b}  # whose models are shipped, each plain, too
 CHECKPOINTS = ("judge", *(f"{name}{end}" for name in SCRIPTS for end in ("", "_plain")))
@@ -50,9 +49,7 @@ class Settings:
 def check_settings(path: Path, found: dict) -> None:
     """Raise InputError unless `found` are the default settings of the script, with seed 0."""
     script = SCRIPTS[path.stem.removesuffix("_plain")]
-    usual = dataclasses.asdict(script.Settings(plain=path.stem.endswith("_plain")))
-    for name in ("data_dir", "out_dir", "device", "restart"):
-        usual.pop(name)
+    usual = without_places(script.Settings(plain=path.stem.endswith("_plain")))
     for name, value in usual.items():
         chosen = found.get(name, value)
         if (tuple(chosen) if isinstance(chosen, list) else chosen) != value:
