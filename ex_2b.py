@@ -22,6 +22,10 @@ greatest ELBO.
 In this order below: settings, `fit_plain`, `fit` with its loss `whitened_elbo`, `main` with the
 data.  Read next: the network and `Whitening` in common/light_curves/model.py, and `elbo_terms`, the
 loss of the plain model, in common/cvae.py.
+
+Expect (seeds 0-4, another star field): -ELBO -1331 +- 100 nats per curve; C2ST at p = 0.20
+0.55 +- 0.01 (floor 0.51).  With --plain: -1245 +- 52 nats and 0.99 +- 0.00.
+Takes about ten minutes of training and one and a half of measuring on one core of an AMD EPYC.
 """
 
 import copy

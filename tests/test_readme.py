@@ -143,7 +143,8 @@ def curves():
 def by_size() -> str:
     """Return README's table of C2ST by size: five seeds, two true sets of the test field."""
     mean = numbers("ex_2b_seeds")["ex_2b"]["mean"]
-    lines = ["| p [R_E] | ours | plain | floor |", "|---|---|---|---|"]
+    plain = f"plain, {len(numbers('ex_2b_seeds')['ex_2b_plain']['seeds'])} seeds"
+    lines = [f"| p [R_E] | ours, 5 seeds | {plain} | floor |", "|---|---|---|---|"]
     for p, shown in SHOWN.items():
         key = f"distances.by_p.{p}.c2st"
         both = [seeds("ex_2b", key, 2, variant=name) for name in ("ex_2b", "ex_2b_plain")]
