@@ -349,10 +349,11 @@ def warn_of_overfitting(history, settings) -> None:
     if best < 0.9 * len(losses):
         steps = settings.steps + (settings.refine if settings.plain else 0)
         at_best = best * steps // ROUNDS
-        kept = "the last state is kept" if settings.plain else "the state of then is kept"
+        kept = "The last state is kept" if settings.plain else "The state of then is kept"
         say(
-            f"too few curves for {steps} steps: -ELBO of held-out curves was least after {at_best} "
-            f"({min(losses):.0f} nats) and rose to {losses[-1]:.0f}; {kept}"
+            f"-ELBO of held-out curves was least after {at_best} of {steps} steps "
+            f"({min(losses):.0f} nats) and rose to {losses[-1]:.0f}: too few curves for so many "
+            f"steps? {kept}"
         )
 
 

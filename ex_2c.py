@@ -34,7 +34,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common.light_curves.model import as_sizes, draw, load_model
+from common.light_curves.model import as_sizes, draw, load_model, load_pair
 from common.training import InputError, check, random_numbers, run, save_figure, say, write
 
 SIZES = (0.01, 0.03, 0.1, 0.14, 0.1957, 0.5, 1.0, 2.5, 5.0)  # R_E
@@ -125,12 +125,14 @@ def main(settings) -> dict:
         for name in ("n", "out"):
             if getattr(settings, name) != getattr(Settings, name):
                 raise InputError(f"--{name} needs --p, the source sizes")
-    path = _out_path(settings) if settings.p else None
+        models, content = load_pair(
+            settings.model, settings.device, settings.out_dir, settings.data_dir
+        )
+        return answer(settings, models, content)
+    path = _out_path(settings)
     network, content, model_path = load_model(settings.model, settings.device, settings.out_dir)
     say(f"reading {model_path}: {content['about']}")
-    if settings.p:
-        return write_curves(settings, path, network, content)
-    return answer(settings, network, content)
+    return write_curves(settings, path, network, content)
 
 
 def _out_path(settings) -> Path:
@@ -171,23 +173,13 @@ def write_curves(settings, path: Path, network, content) -> dict:
     return {"files": [str(path)], "p": list(settings.p)}
 
 
-def answer(settings, network, content) -> dict:
+def answer(settings, models, content) -> dict:
     """Write the three pictures and the numbers of the exercise; return the numbers."""
     from common.light_curves import figures  # matplotlib and SciPy, not for --p
     from common.light_curves.data import reference
 
     trained = content["trained_p"]
-    if not content["simulated"] and not settings.data_dir:
-        raise InputError("the model was trained on your own curves: give their --data-dir, too")
     sizes, first = sizes_shown(trained, content["simulated"])
-    models = {"plain" if content["settings"]["plain"] else "ours": network}
-    if "ours" in models:
-        plain, other, path = load_model("", settings.device, settings.out_dir, plain=True)
-        if other["trained_p"] == trained:
-            models["plain"] = plain
-            say(f"reading {path}: {other['about']}")
-        else:
-            say(f"{path} was trained on other sizes and is left out")
 
     true = reference(sizes, EACH, settings.data_dir, settings.out_dir)  # {p: (2, n, 300)}
     generated = {}
@@ -196,7 +188,7 @@ def answer(settings, network, content) -> dict:
             curves = draw(model, as_sizes(sizes), EACH).numpy()
         generated[name] = dict(zip(sizes, curves, strict=True))
     with random_numbers(settings.seed, settings.device):
-        through_p = swept(network, as_sizes(SWEPT), n=3)
+        through_p = swept(next(iter(models.values())), as_sizes(SWEPT), n=3)
 
     numbers = {"about": content["about"], "curves_each": EACH, "trained_p": trained}
     numbers |= compare(true, generated, trained, settings.seed)

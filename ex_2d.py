@@ -27,11 +27,12 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from common.light_curves.data import sizes, to_log
-from common.light_curves.model import as_sizes, draw, load_model
-from common.training import check, pick_device, run, say, write
+from common.light_curves.model import as_sizes, draw, load_pair
+from common.training import InputError, check, pick_device, run, write
 
 OUTSIDE = (0.01, 0.02, 0.05)  # R_E, sizes below the trained range that are generated, too
 SHUFFLES = 5  # of log p
+FEWEST = 8  # curves on a map
 METHODS = ("UMAP", "t-SNE")
 
 
@@ -91,19 +92,11 @@ def main(settings) -> dict:
 
     check(settings, each=(4, 2000), seed=(0, 2**31))
     device = pick_device(settings.device)
-    model, content, path = load_model(settings.model, device, settings.out_dir)
-    say(f"reading {path}: {content['about']}")
+    models, content = load_pair(settings.model, device, settings.out_dir, settings.data_dir)
     least, most = min(content["trained_p"]), max(content["trained_p"])
     true = sizes(settings.data_dir, settings.each)  # {p: (each, 300)}
-
-    models = {"plain" if content["settings"]["plain"] else "ours": model}
-    if "ours" in models:
-        plain, other, plain_path = load_model("", device, settings.out_dir, plain=True)
-        if other["trained_p"] == content["trained_p"]:
-            models["plain"] = plain
-            say(f"reading {plain_path}: {other['about']}")
-        else:
-            say(f"{plain_path} was trained on other sizes and is left out")
+    if sum(len(curves) for curves in true.values()) < FEWEST:
+        raise InputError(f"a map needs {FEWEST} curves or more; give more curves, or --each")
 
     asked = sorted({*true, *(p for p in OUTSIDE if p < least)})
     sets = {}

@@ -47,7 +47,7 @@ def run(main, settings_class) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         print(
-            "stopped; if it was training, the same command goes on from the last whole epoch",
+            "stopped; if it was training, the same command goes on from the last whole round",
             file=sys.stderr,
         )
         sys.exit(130)
@@ -110,6 +110,8 @@ def resumable(path, rounds: int, key: dict, history: list, **parts):
     first = 0
     if path and path.exists():
         saved = _load(path)
+        if not isinstance(saved, dict) or "key" not in saved:
+            raise InputError(f"{path}: no unfinished training; add --restart")
         other = [name for name in key if saved["key"].get(name) != key[name]]
         if other:
             change = ", ".join(other)
@@ -192,7 +194,9 @@ def _load(path) -> dict:
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except Exception as error:  # damaged bytes reach every part of the unpickler
-        raise InputError(f"{path}: damaged, or no checkpoint; delete it") from error
+        raise InputError(
+            f"{path}: damaged, or no checkpoint; give another, or make it anew"
+        ) from error
 
 
 def load(path, kind: str, build, device="cpu"):
@@ -284,7 +288,7 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and processes() > 1:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
-        device = torch.device(name)
+        device = torch.device(str(name))
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0][:100]

@@ -161,7 +161,7 @@ def test_overfitting_takes_one_line(capsys):
     history = [[0.0, 0.0, loss, 0.1] for loss in losses]
     ex_2b.warn_of_overfitting(history, ex_2b.Settings(steps=2400))
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "least after 600 (-600 nats)" in error
+    assert error.count("\n") == 1 and "least after 600 of 2400 steps (-600 nats)" in error
     ex_2b.warn_of_overfitting([[0, 0, -float(k), 0] for k in range(24)], ex_2b.Settings())
     assert capsys.readouterr().err == ""
 

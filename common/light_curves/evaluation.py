@@ -321,11 +321,14 @@ def properties(curves, p) -> dict:
 def order(points, target, seed: int = 0) -> float:
     """Return R^2 of target (n,) predicted from the 15 nearest neighbours on a map (n, 2).
 
-    Mean over five folds; 1: the map is ordered by the target, 0 or less: it is not.
+    Mean over five folds; 1: the map is ordered by the target, 0 or less: it is not.  A target that
+    is the same for all points orders nothing: 0.
     """
     from sklearn.model_selection import KFold, cross_val_score
     from sklearn.neighbors import KNeighborsRegressor
 
+    if np.ptp(target) == 0:
+        return 0.0
     neighbours = KNeighborsRegressor(min(15, max(1, len(points) // 2)))
     folds = KFold(min(5, len(points)), shuffle=True, random_state=seed)
     return float(cross_val_score(neighbours, points, target, cv=folds).mean())
@@ -336,5 +339,7 @@ def spearman(points, log_p) -> float:
     from scipy import stats
     from sklearn.decomposition import PCA
 
+    if np.ptp(log_p) == 0:
+        return 0.0
     axis = PCA(2).fit_transform(points)[:, 0]
     return float(abs(stats.spearmanr(axis, log_p).statistic))

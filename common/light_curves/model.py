@@ -22,7 +22,7 @@ from torch.distributions import Independent, Normal
 from common.cvae import gaussian
 from common.networks import MLP
 from common.priors import FlowPrior, StandardPrior
-from common.training import InputError, find_model, load
+from common.training import InputError, find_model, load, say
 
 SAMPLES = 300  # of a light curve
 LATENT = 32
@@ -182,9 +182,32 @@ def load_model(model="", device="cpu", out_dir=None, plain=False) -> tuple[Curve
     return *load(path, "ex_2b", build, device), path
 
 
+def load_pair(model, device, out_dir, data_dir) -> tuple[dict, dict]:
+    """Return ({"ours": model, "plain": model}, content of the first); says what is read.
+
+    The plain model stands beside ours if it was trained on the same curves; a plain one that was
+    asked for stands alone.
+    Raises InputError for a model of the user's own curves without their data_dir.
+    """
+    network, content, path = load_model(model, device, out_dir)
+    say(f"reading {path}: {content['about']}")
+    if not content["simulated"] and not data_dir:
+        raise InputError("the model was trained on your own curves: give their --data-dir, too")
+    if content["settings"]["plain"]:
+        return {"plain": network}, content
+    plain, other, path = load_model("", device, out_dir, plain=True)
+    first, second = (each["about"].partition(" sizes, ")[2] for each in (content, other))
+    if first != second or content["trained_p"] != other["trained_p"]:
+        say(f"{path} was trained on other curves and is left out")
+        return {"ours": network}, content
+    say(f"reading {path}: {other['about']}")
+    return {"ours": network, "plain": plain}, content
+
+
 def as_sizes(p) -> torch.Tensor:
     """Return source sizes p as (n,) float32; raise InputError unless finite, in [1e-6, 100]."""
     try:
+        p = p.detach().cpu() if isinstance(p, torch.Tensor) else p
         sizes = np.atleast_1d(np.asarray(p))
     except (TypeError, ValueError):  # lists of unequal lengths
         sizes = np.empty(0)

@@ -82,6 +82,8 @@ def map_error(
     mean = field.mean_magnification
     if window is None and not np.isclose(np.mean(mu), mean, rtol=1e-3):
         raise SimulatorError("map_error: give the map as it was made, its mean not divided out")
+    if not 0 < rays <= 10_000:
+        raise SimulatorError(f"map_error: rays = {rays!r}: give what the map was made with")
     pixels = len(mu)
     side = field.width if window is None else _window(window, field, pixels)[2]
     more = 1.1 * rays
