@@ -14,7 +14,7 @@ is at most about 0, and Spearman's rho between p and the map's first principal a
 
 Expect: maps of our spectra are ordered by p (R^2 about .95), maps of the curves themselves by the
 curves' means (about .97) and by p only in part (about .4), as those of simulated curves are.
-Takes 35 seconds on 2 cores: UMAP on one of them, t-SNE on the other.
+Takes 35 to 50 seconds on 2 cores: UMAP on one of them, t-SNE on the other.
 """
 
 import os
