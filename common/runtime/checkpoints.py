@@ -141,23 +141,3 @@ def check_archive(path: Path) -> None:
         fits = different and stored and size <= path.stat().st_size
         if not fits or file.testzip() is not None:
             raise ValueError("not as torch.save writes it, or a checksum is wrong")
-
-
-def round_to_fp16(module: torch.nn.Module) -> torch.nn.Module:
-    """Round the weights of `module` to float16, in place, and return it; it stays in float32.
-
-    Checkpoints keep weights as float16 (half the bytes); rounding before the measurement makes
-    what is measured what is shipped.  Raises InputError for a weight beyond float16's 65,504.
-    """
-    with torch.no_grad():
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                value.copy_(value.half())
-                if not value.isfinite().all():
-                    raise InputError(f"{name} does not fit float16; lower --learning-rate")
-    return module
-
-
-def to_fp16(weights: dict) -> dict:
-    """Return a state_dict with its floating-point tensors as float16, for `save`."""
-    return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}

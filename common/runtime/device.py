@@ -1,28 +1,11 @@
 """Accelerators and number formats: what this machine has."""
 
 import os
-from contextlib import contextmanager
 
 import torch
 
 from common.runtime import distributed
 from common.runtime.errors import InputError
-
-
-@contextmanager
-def numba_threads(most: int):
-    """Let numba take at most `most` threads in the block; yield how many.
-
-    Its OpenMP layer changes the number that torch goes by; that is put back.
-    """
-    import numba  # a second to load
-
-    ours = torch.get_num_threads()
-    numba.set_num_threads(count := max(1, min(most, numba.config.NUMBA_NUM_THREADS)))
-    try:
-        yield count
-    finally:
-        torch.set_num_threads(ours)
 
 
 def pick_device(name: str) -> torch.device:

@@ -5,12 +5,8 @@ import hashlib
 import os
 import secrets
 import socket
-import sys
 import tempfile
 from pathlib import Path
-
-import filelock
-import numpy as np
 
 from common.runtime.errors import InputError
 
@@ -80,39 +76,3 @@ def _remove_leftovers(path: Path) -> None:
                 os.kill(int(left.name.split(".")[2]), 0)
             except ProcessLookupError:
                 left.unlink()
-
-
-def save_npz(path: Path, **arrays) -> Path:
-    """Write `arrays` to `path`, compressed and whole; see `atomic_write`."""
-
-    def write(temporary):
-        with open(temporary, "wb") as file:  # np.savez would add a suffix to a name
-            np.savez_compressed(file, **arrays)
-
-    return atomic_write(path, write)
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path):
-    """Hold `folder` against other processes in the block, for work that takes many files.
-
-    Waits, with a line on standard error, while another one holds it; yields whether it waited.
-    Released by the system when the process ends, however it ends.
-    Raises InputError for a folder that cannot be written.
-    """
-    lock, waited = filelock.FileLock(Path(folder) / ".lock"), False
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            waited = True
-            sys.stderr.write(f"waiting for another process that writes {folder}\n")
-            lock.acquire()
-    except OSError as error:
-        what = f"cannot write {folder}: {error.strerror}; choose another place"
-        raise InputError(what) from error
-    try:
-        yield waited
-    finally:
-        lock.release()

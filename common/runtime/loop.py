@@ -42,23 +42,6 @@ def _permutation(n: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.randperm(n, generator=generator)
 
 
-def clip_to_running_norm(optimizer, factor: float = 2.0, memory: float = 0.98) -> None:
-    """Let each step of `optimizer` scale gradients longer than `factor` times their running norm.
-
-    The running norm lives in the optimiser's first group, so that --resume finds it again.
-    """
-
-    def clip(optimizer, *_):
-        group = optimizer.param_groups[0]
-        used = [p for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
-        limit = factor * group["norm"] if "norm" in group else math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(used, limit, foreach=True))
-        kept = min(norm, limit)
-        group["norm"] = memory * group.get("norm", kept) + (1 - memory) * kept
-
-    optimizer.register_step_pre_hook(clip)
-
-
 def train(
     model, loss_terms, optimizer, *, steps, seed, rate=warmup_cosine, state=None,
     ddp=False, find_unused=False, advice="start anew with a lower --learning-rate",

@@ -26,17 +26,6 @@ def save_json(path: Path, content: dict) -> Path:
     return files.atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def read_json(path: Path) -> dict:
-    """Return the dictionary in the JSON at `path`, {} without a file; InputError if damaged."""
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else {}
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} is damaged: delete it, and it is made anew")
-    return found
-
-
 def to_json(value):
     """Return `value` as JSON will hold it: six significant digits, null for what is not finite."""
     if isinstance(value, dict):
