@@ -171,20 +171,20 @@ def save(path, content: dict) -> None:
     write_whole(path, lambda temporary: torch.save(content, temporary))
 
 
-def checkpoint(model, kind: str, **about) -> dict:
-    """Return what `save` writes of a model: its weights as float16, and its output for one input.
+def checkpoint(model, kind: str, dtype=torch.float16, **about) -> dict:
+    """Return what `save` writes of a model: its weights as `dtype`, and its output for one input.
 
     The model is rounded in place, so that what is measured is what is saved.  model.probe() gives
     the output.  kind: "ex_1b", for example.  about: what else `load` returns.
     Raises InputError if a weight is not finite.
     """
-    model.half().float()
+    model.to(dtype).float()
     weights = model.state_dict()
     for name, value in weights.items():
         if value.is_floating_point():
             if not value.isfinite().all():
                 raise InputError(f"the training diverged ({name}): lower its learning rate")
-            weights[name] = value.half()
+            weights[name] = value.to(dtype)
     return {"kind": kind, "weights": weights, "probe": model.eval().probe().cpu()} | about
 
 

@@ -16,7 +16,7 @@ import ex_2b
 from common import microlensing as ml
 from common.light_curves import data, evaluation, figures
 from common.light_curves.model import draw, load_model, prior_of
-from common.training import InputError
+from common.training import InputError, checkpoint
 
 SMALL = {"steps": 240, "refine": 150, "components": 32, "mixture": 4, "couplings": 2, "hidden": 32}
 SMALL["sd"] = 0.05  # blunt: a wrong KL counts for more
@@ -80,6 +80,15 @@ def test_a_planted_mistake_is_noticed(mistake, monkeypatch):
     monkeypatch.setattr(ex_2b, "whitened_elbo", lambda *a: MISTAKES[mistake](*RIGHT(*a)))
     model, history = train(**SMALL | {"refine": 3})
     assert history[-1][2] != pytest.approx(loss(model), abs=25)
+
+
+@pytest.mark.parametrize(("dtype", "kept"), [(torch.float32, True), (torch.float16, False)])
+def test_a_checkpoint_keeps_the_bound(dtype, kept):
+    """float16 would not: the first layer of the encoder holds the whitening."""
+    model, _ = train(**SMALL | {"components": 64, "sd": 0.001})
+    before = loss(model)
+    checkpoint(model, "ex_2b", dtype)
+    assert (abs(loss(model) - before) < 20) == kept
 
 
 def test_ours_draws_curves_that_vary_as_true_ones_do():
@@ -214,6 +223,8 @@ def test_own_curves_of_one_size_or_more_are_trained_on_measured_and_drawn(count,
     model, content, _ = load_model(tmp_path / f"{name}.pt")
     assert content["trained_p"] == pytest.approx(found["trained_p"])
     assert draw(model, torch.tensor([0.2]), 3).isfinite().all()
+    weights = torch.load(tmp_path / f"{name}.pt", weights_only=True)["weights"]
+    assert weights["encoder.first.weight"].dtype == torch.float32
 
 
 def test_the_checkpoint_is_saved_before_anything_is_measured(tmp_path, monkeypatch):
