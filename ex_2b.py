@@ -75,6 +75,8 @@ ROUNDS = 24  # of the first loop, and of the plain model's; after each the train
 REFINE_ROUNDS = 3  # of the second
 REFINE_RATE = 0.2  # of the second loop's learning rate: times --rate
 BETAS = (0.9, 0.99)  # of Adam: gradients grow while the sd falls, and .999 would lag behind
+FALLEN = 0.7  # of the first loop, until the sd has fallen
+MARKS = ((ROUNDS * FALLEN, "sd has fallen"), (ROUNDS + 0.5, "second loop"))  # in the picture
 UNIT = 8.0  # R_E, of p: 32 equal inputs learn like one with 32 times the rate
 
 
@@ -240,8 +242,8 @@ def schedule(progress: float) -> float:
 
 
 def sd_progress(progress: float) -> float:
-    """Return how far ln sd has fallen: all the way after 70 % of the first loop."""
-    return min(1.0, progress / 0.7)
+    """Return how far ln sd has fallen, 0 to 1."""
+    return min(1.0, progress / FALLEN)
 
 
 def split_off(*tensors):
@@ -335,8 +337,13 @@ def main(settings) -> dict:
     numbers |= evaluation.measure(model, curves, settings.seed)
     numbers["history"] = history
     print(evaluation.sentence(numbers))
-    pairs = evaluation.examples(model, curves)
-    write(settings.out_dir, name, numbers, training=figures.training(history, pairs, about))
+    drawn = figures.training(
+        history,
+        evaluation.examples(model, curves),
+        f"{'Plain' if settings.plain else 'Ours'}, trained on\n{about}",
+        () if settings.plain else MARKS,
+    )
+    write(settings.out_dir, name, numbers, training=drawn)
     for path in files:
         path.unlink(missing_ok=True)
     return numbers

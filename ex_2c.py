@@ -39,7 +39,7 @@ from common.training import InputError, check, random_numbers, run, save_figure,
 
 SIZES = (0.01, 0.03, 0.1, 0.14, 0.1957, 0.5, 1.0, 2.5, 5.0)  # R_E
 FIGURE1 = 0.1957  # R_E, the size in the assignment's Figure 1
-SWEPT = np.geomspace(0.01, 5, 24)  # R_E, the sizes that one noise is swept through
+SWEPT = (0.01, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0)  # R_E, that one noise is taken through
 EACH = 1000  # generated curves of each size, and simulated ones in each of two sets
 TABLES, PICTURES = (".csv", ".npz"), (".png", ".pdf", ".svg")
 PANELS, LINES = 12, 10  # of a picture at most, and curves in a panel

@@ -38,7 +38,7 @@ METHODS = ("UMAP", "t-SNE")
 
 @dataclass
 class Settings:
-    each: int = 25  # curves of each size
+    each: int = 16  # curves of each size
     seed: int = 0
     model: str = ""  # checkpoint; default: ex_2b.pt in --out-dir if it is there, else the shipped
     device: str = "auto"  # cpu, cuda, ...

@@ -57,7 +57,7 @@ def draw_map(simulation, settings) -> dict:
     title = (
         f"Magnification map of {len(field.stars):,} stars, kappa = {field.kappa:g}, "
         f"gamma = {field.gamma:g}, s = {simulation.smooth_fraction:g}; the bright lines are "
-        f"caustics\nmean magnification {mu.mean():.9f}, exact {exact:.9f}"
+        f"caustics\nmean magnification {mu.mean():.4f}, exact {exact:.4f}"
     )
     figure = figures.magnification(mu / exact, field.width, min(10.0, field.width), title)
     path = settings.out_dir / "ex_2_map.png"

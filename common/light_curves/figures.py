@@ -20,12 +20,17 @@ def layers(encoder, decoder, parameters: dict):
     """Draw the two networks of exercise 2 as bars whose heights are the numbers of units.
 
     encoder, decoder: for each of their two layers (inputs, outputs, parameters); parameters: how
-    many each network has, {"encoder": number, "decoder": number}.
+    many each part of the model has, {part: number}, the two networks among them.
     """
-    figure = new_figure(PAGE, 2.5, DPI)
+    figure = new_figure(PAGE, 2.8, DPI)
     axes = figure.subplots(1, 2, sharey=True)
     parts = {
-        "encoder": (encoder, "q(z|x,p)", "300 samples\nand 32 × p", "m and b:\n32 + 32"),
+        "encoder": (
+            encoder,
+            "q(z|x,p)",
+            "300 samples\nand 32 × p",
+            "mean, log var.\nof z: 32 + 32",
+        ),
         "decoder": (decoder, "p(x|z,p)", "32 latents\nand 32 × p", "mean of x:\n300 samples"),
     }
     for axis, (name, (rows, law, first, last)) in zip(axes, parts.items(), strict=True):
@@ -40,33 +45,40 @@ def layers(encoder, decoder, parameters: dict):
             axis.annotate("", *ends, arrowprops={"arrowstyle": "->"})
             axis.text(place + 0.5, 58, f"{count:,d}", ha="center")
         axis.set_title(f"{name}, {law}: {parameters[name]:,d} parameters")
-        axis.set(xticks=[], yticks=[0, 100, 200, 300], ylim=(-95, 350), xlim=(-0.5, 2.5))
+        axis.set(xticks=[], yticks=[0, 100, 200, 300], ylim=(-75, 350), xlim=(-0.5, 2.5))
         axis.spines[["top", "right", "bottom"]].set_visible(False)
         axis.spines["left"].set_bounds(0, 332)
     axes[0].set_ylabel("units (orange: copies of p)")
+    others = [f"{name}: {number:,d}" for name, number in parameters.items() if name not in parts]
+    figure.supxlabel("Arrows: linear layers and their parameters.  Further " + ", ".join(others))
     return print_size(figure, POINTS)
 
 
-def training(history, pairs: dict, about: str):
-    """Draw -ELBO and KL over the rounds of training, and held-out curves with reconstructions.
+def training(history, pairs: dict, about: str, marks=()):
+    """Draw -ELBO and KL over the rounds of training, and test curves with reconstructions.
 
     history: rows (-log p(x|z,p), KL, held-out -ELBO, seconds), nats per curve; pairs {p: (curves
-    (k, 300), reconstructions (k, 300))} of one size or more.
+    (k, 300), reconstructions (k, 300))} of one size or more; marks: (round, what happens then).
     """
     reconstruction, kl, held_out, _ = np.asarray(history, float).T
     rounds = np.arange(1, len(kl) + 1)
-    figure = new_figure(PAGE, 4.6, DPI)
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.35))
+    figure = new_figure(PAGE, 5.0, DPI)
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
     left, right = above.subplots(1, 2)
 
     marker = "o" if len(kl) == 1 else ""
     left.plot(rounds, reconstruction + kl, color=DARK, marker=marker, label="training")
-    left.plot(rounds, held_out, color=LIGHT, ls="--", marker=marker, label="held out")
+    left.plot(rounds, held_out, color=LIGHT, ls="--", marker=marker, label="held-out tenth")
     left.set(title="−ELBO", xlabel="round of training", ylabel="nats per curve")
     _leave_out_the_start(left, np.concatenate([reconstruction + kl, held_out]))
-    left.legend(frameon=False, loc="upper right")
+    left.legend(loc="upper right", framealpha=1, edgecolor="none")
     right.plot(rounds, kl, color=DARK, marker=marker)
     right.set(title="KL(q(z|x,p) ‖ p(z|p)), training", xlabel="round of training", ylim=(0, None))
+    for place, what in marks:
+        left.axvline(place, color="0.6", lw=0.8, zorder=0)
+        right.axvline(place, color="0.6", lw=0.8, zorder=0)
+        look = {"rotation": 90, "ha": "right", "va": "bottom", "color": "0.35"}
+        right.text(place, 0.03, f"{what} ", transform=right.get_xaxis_transform(), **look)
 
     columns = min(4, len(pairs))
     rows = -(-len(pairs) // columns)
@@ -79,7 +91,8 @@ def training(history, pairs: dict, about: str):
         axis.set_title(f"p = {p:.3g} $R_E$")
         axis.locator_params(nbins=4)
     below.supylabel(MAGNIFICATION)
-    below.supxlabel("sample; thick: held-out curve, thin: 10^E[x|z,p] at the mean z of q(z|x,p)")
+    below.suptitle("Test curves (thick) and their reconstructions (thin)")
+    below.supxlabel("sample.  Reconstruction: 10^E[x|z,p] at the mean z of q(z|x,p)")
     figure.suptitle(about)
     return print_size(figure, POINTS)
 
@@ -114,7 +127,7 @@ def sizes(panels: dict, trained, length):
     """Draw curves of several sizes, a row for each size, a column for truth and each model.
 
     panels {name: {p: (k, 300)}}; trained: sizes that were trained on; curves of the models outside
-    their range are dashed.  The y axes of a row are alike.
+    their range are dashed.  The y axes of a row are alike, those of two rows differ.
     """
     rows = list(next(iter(panels.values())))
     figure = new_figure(PAGE, min(8.5, 0.6 + 0.88 * len(rows)), DPI)
@@ -125,11 +138,14 @@ def sizes(panels: dict, trained, length):
         for axis, (name, curves) in zip(line, panels.items(), strict=True):
             style = "-" if inside or name == "simulated" else "--"
             _draw(axis, curves[p], length, width=0.7, style=style)
-        line[0].set_ylabel(f"p = {p:.4g}" + ("" if inside else "\noutside"))
+        line[0].set_ylabel(f"p = {p:.4g}\n{_relation(p, trained)}")
     for axis, name in zip(axes[0], panels, strict=True):
         axis.set_title(name)
-    figure.supxlabel(f"{_along(length)};  dashed: p outside the trained range")
-    figure.supylabel(f"{MAGNIFICATION};  p in $R_E$")
+    figure.supxlabel(
+        f"{_along(length)}\ntrained: the models were trained on this p; between: on smaller and "
+        "larger ones;\noutside (dashed): on larger ones or on smaller ones only"
+    )
+    figure.supylabel(f"{MAGNIFICATION}, another scale in each row;  p in $R_E$")
     return print_size(figure, POINTS)
 
 
@@ -162,7 +178,7 @@ def sweep(sizes, curves, trained, length):
     x = _places(curves.shape[2], length)
     for number, axis in enumerate(axes):
         for p, curve in zip(sizes, curves[:, number], strict=True):
-            style = {"lw": 0.8} if _inside(p, trained) else {"lw": 1.1, "ls": "--", "zorder": 3}
+            style = {"lw": 1.1} if _inside(p, trained) else {"lw": 1.4, "ls": "--", "zorder": 3}
             axis.plot(x, curve, color=colour.to_rgba(p), **style)
         axis.set_title(f"noise $u_{number + 1}$")
         axis.set_xlabel(_along(length))
@@ -170,7 +186,7 @@ def sweep(sizes, curves, trained, length):
         axis.locator_params(nbins=5)
     axes[0].set_ylabel(MAGNIFICATION)
     bar = figure.colorbar(colour, ax=axes, format="%g", label="p [$R_E$]")
-    bar.set_ticks([p for p in (0.01, 0.03, 0.1, 0.3, 1, 3) if min(sizes) <= p <= max(sizes)])
+    bar.set_ticks(list(sizes))
     bar.minorticks_off()
     for end in (min(trained), max(trained)):
         if min(sizes) < end < max(sizes):
@@ -182,6 +198,13 @@ def sweep(sizes, curves, trained, length):
 def _inside(p, trained) -> bool:
     """Tell whether p is within the trained range."""
     return min(trained) / 1.001 <= p <= 1.001 * max(trained)
+
+
+def _relation(p, trained) -> str:
+    """Say how p lies to the sizes trained on."""
+    if not _inside(p, trained):
+        return "outside"
+    return "trained" if np.isclose(p, list(trained), rtol=1e-3).any() else "between"
 
 
 def _along(length) -> str:
@@ -211,14 +234,14 @@ def projections(maps: dict, log_p: dict, inside: dict, orders: dict, title: str)
     """
     rows = list(dict.fromkeys(row for row, _ in maps))
     columns = list(dict.fromkeys(column for _, column in maps))
-    figure = new_figure(PAGE, 1.4 * len(rows) + 2.6, DPI)
-    ratios = [*[1.4] * len(rows), 1.3]
+    figure = new_figure(PAGE, 1.5 * len(rows) + 2.8, DPI)
+    ratios = [*[1.5] * len(rows), 1.3]
     axes = figure.subplots(len(ratios), len(columns), squeeze=False, height_ratios=ratios)
     together = np.concatenate(list(log_p.values()))
     colours = {"cmap": "viridis", "vmin": together.min(), "vmax": together.max()}
     for (row, column), points in maps.items():
         axis = axes[rows.index(row), columns.index(column)]
-        for marker, size, width, part in (("o", 2, 0, inside[row]), ("x", 4, 0.4, ~inside[row])):
+        for marker, size, width, part in (("o", 5, 0, inside[row]), ("x", 6, 0.5, ~inside[row])):
             look = colours | {"marker": marker, "s": size, "lw": width, "c": log_p[row][part]}
             drawn = axis.scatter(*points[part].T, **look)
         axis.set(xticks=[], yticks=[])
@@ -248,8 +271,9 @@ def projections(maps: dict, log_p: dict, inside: dict, orders: dict, title: str)
     legend = panels[-1].legend(frameon=False, **place, **short)
     legend.set_in_layout(False)  # it lies below the colour bar, where there is room
     figure.supxlabel(
-        "R² with which log p and a curve's mean, spread and roughness are predicted from the 15\n"
-        "nearest neighbours on the map.  1: the map is ordered by it; no bar: not at all"
+        "R² of predicting log p, or a curve's mean, spread (standard deviation) or roughness\n"
+        "(ln of the standard deviation of its steps) from the 15 nearest neighbours on the map,\n"
+        "crosses left out.  1: the map is ordered by it; no bar: R² ≤ 0, it is not"
     )
     figure.suptitle(title)
     return print_size(figure, POINTS)
