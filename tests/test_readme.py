@@ -182,10 +182,11 @@ def peaks() -> str:
         values = []
         for name in ("simulated", "ours", "plain"):
             peak = row[name]
-            value = f"{peak['number']:.2f}"
             if peak["width"]:
-                value += f", {peak['height_dex']:.2f}, {peak['width']:.0f}"
-            values.append(value)
+                shape = f"{peak['height_dex']:.2f}, {peak['width']:.0f}"
+            else:
+                shape = "–, –"  # fewer than 30 peaks
+            values.append(f"{peak['number']:.2f}, {shape}")
         lines.append(f"| {p} | {' | '.join(values)} |")
     return "\n".join(lines)
 
