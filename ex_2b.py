@@ -23,9 +23,9 @@ In this order below: settings, `fit_plain`, `fit` with its loss `whitened_elbo`,
 data.  Read next: the network and `Whitening` in common/light_curves/model.py, and `elbo_terms`, the
 loss of the plain model, in common/cvae.py.
 
-Expect (seeds 0-4, another star field): -ELBO -1331 +- 100 nats per curve; C2ST at p = 0.20
-0.55 +- 0.01 (floor 0.51).  With --plain: -1245 +- 52 nats and 0.99 +- 0.00.
-Takes about ten minutes of training and one and a half of measuring on one core of an AMD EPYC.
+Expect (seeds 0-4, another star field): -ELBO -1824 +- 6 nats per curve; C2ST at p = 0.20
+0.55 +- 0.02 (floor 0.51).  With --plain: -1226 +- 69 nats and 0.99 +- 0.00.
+Takes six to ten minutes of training and one and a half of measuring on one core of an AMD EPYC.
 """
 
 import copy

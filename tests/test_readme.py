@@ -170,7 +170,9 @@ def small_sources() -> str:
     lines = [f"| C2ST, structure function | {' | '.join(f'p = {p}' for p in asked)} |"]
     lines.append("|---" * (len(asked) + 1) + "|")
     for name, row in rows.items():
-        values = [f"{row[p]['c2st']:.2f}, {row[p]['sf']:.2f}" for p in asked]
+        structure = [row[p]["sf"] for p in asked]  # None: curves that are not finite
+        shown = ["–" if value is None else f"{value:.2f}" for value in structure]
+        values = [f"{row[p]['c2st']:.2f}, {sf}" for p, sf in zip(asked, shown, strict=True)]
         lines.append(f"| {name} | {' | '.join(values)} |")
     return "\n".join(lines)
 
