@@ -184,10 +184,9 @@ def peaks() -> str:
         values = []
         for name in ("simulated", "ours", "plain"):
             peak = row[name]
-            if peak["width"]:
+            shape = "–, –"  # fewer than 30 peaks
+            if peak["width"] is not None:
                 shape = f"{peak['height_dex']:.2f}, {peak['width']:.0f}"
-            else:
-                shape = "–, –"  # fewer than 30 peaks
             values.append(f"{peak['number']:.2f}, {shape}")
         lines.append(f"| {p} | {' | '.join(values)} |")
     return "\n".join(lines)
