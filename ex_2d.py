@@ -13,7 +13,7 @@ curve, or the curve's mean, spread or roughness (common/light_curves/evaluation.
 is at most about 0, and Spearman's rho between p and the map's first principal axis.
 
 Expect: maps of our spectra are ordered by p (R^2 about .95), maps of the curves themselves by the
-curves' means (about .95) and by p only in part (about .3), as those of simulated curves are.
+curves' means (about .95) and by p only in part (.3 to .4), as those of simulated curves are.
 Takes 30 to 40 seconds on 2 cores: UMAP on one of them, t-SNE on the other.
 """
 

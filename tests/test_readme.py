@@ -136,6 +136,8 @@ def curves():
     for kind in ("spectra", "curves"):
         for name in ("ours", "plain", "simulated"):
             yield "", f"{name} {r2[f'UMAP of {kind}, {name}']['log p']:.2f}"
+    tsne = [r2[f"t-SNE of curves, {name}"]["log p"] for name in ("ours", "plain", "simulated")]
+    yield "", "t-SNE: spectra alike, curves {:.2f}, {:.2f}, {:.2f}".format(*tsne)
     mean = r2["UMAP of curves, ours"]["mean"]
     yield "", f"the curves' means ({mean:.2f})"
 

@@ -67,11 +67,15 @@ def training(history, pairs: dict, about: str, marks=()):
     left, right = above.subplots(1, 2)
 
     marker = "o" if len(kl) == 1 else ""
-    left.plot(rounds, reconstruction + kl, color=DARK, marker=marker, label="training")
-    left.plot(rounds, held_out, color=LIGHT, ls="--", marker=marker, label="held-out tenth")
+    left.plot(
+        rounds, reconstruction + kl, color=DARK, marker=marker, label="training, mean of a round"
+    )
+    left.plot(
+        rounds, held_out, color=LIGHT, ls="--", marker=marker, label="held-out curves, end of it"
+    )
     left.set(title="−ELBO", xlabel="round of training", ylabel="nats per curve")
     _leave_out_the_start(left, np.concatenate([reconstruction + kl, held_out]))
-    left.legend(loc="upper right", framealpha=1, edgecolor="none")
+    left.legend(loc="upper right", framealpha=1, edgecolor="none", borderpad=0.1)
     right.plot(rounds, kl, color=DARK, marker=marker)
     right.set(title="KL(q(z|x,p) ‖ p(z|p)), training", xlabel="round of training", ylim=(0, None))
     for place, what in marks:
@@ -191,7 +195,9 @@ def sweep(sizes, curves, trained, length):
     for end in (min(trained), max(trained)):
         if min(sizes) < end < max(sizes):
             bar.ax.axhline(end, color="white", lw=1.5)
-    figure.suptitle("One noise u, every size p; dashed: p outside the trained range")
+    figure.suptitle(
+        "One noise u, every size p; dashed: outside the trained range, which the white bar ends"
+    )
     return print_size(figure, POINTS)
 
 
@@ -250,7 +256,7 @@ def projections(maps: dict, log_p: dict, inside: dict, orders: dict, title: str)
     for axis, row in zip(axes[:, 0], rows, strict=False):
         axis.set_ylabel(row)
     bar = figure.colorbar(drawn, ax=axes[:-1], aspect=35)
-    bar.set_label("p [$R_E$]; crosses: outside the trained range")
+    bar.set_label("p [$R_E$]; crosses: outside the trained range (models only)")
     ticks = [p for p in (0.01, 0.03, 0.1, 0.3, 1, 3, 10) if _between(np.log10(p), together)]
     bar.set_ticks(np.log10(ticks), labels=[f"{p:g}" for p in ticks])
 
