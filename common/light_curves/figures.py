@@ -67,15 +67,14 @@ def training(history, pairs: dict, about: str, marks=()):
     left, right = above.subplots(1, 2)
 
     marker = "o" if len(kl) == 1 else ""
-    left.plot(
-        rounds, reconstruction + kl, color=DARK, marker=marker, label="training, mean of a round"
+    left.plot(rounds, reconstruction + kl, color=DARK, marker=marker)
+    left.plot(rounds, held_out, color=LIGHT, ls="--", marker=marker)
+    left.set(
+        title="−ELBO in training; dashed: of held-out curves",
+        xlabel="round of training",
+        ylabel="nats per curve",
     )
-    left.plot(
-        rounds, held_out, color=LIGHT, ls="--", marker=marker, label="held-out curves, end of it"
-    )
-    left.set(title="−ELBO", xlabel="round of training", ylabel="nats per curve")
     _leave_out_the_start(left, np.concatenate([reconstruction + kl, held_out]))
-    left.legend(loc="upper right", framealpha=1, edgecolor="none", borderpad=0.1)
     right.plot(rounds, kl, color=DARK, marker=marker)
     right.set(title="KL(q(z|x,p) ‖ p(z|p)), training", xlabel="round of training", ylim=(0, None))
     for place, what in marks:
