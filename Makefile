@@ -27,8 +27,9 @@ train: .venv/.answers-ready  ## train every model anew -> out/
 	$(BIN)/python ex_1b.py --plain
 	$(BIN)/python ex_2b.py
 	$(BIN)/python ex_2b.py --plain
-	for method in cd mala replica pcd nce; do $(BIN)/python ex_3a.py --method $$method || exit; done
-	for eps in 0.1 0.01 0.001; do $(BIN)/python ex_3a.py --method short-run --step-size $$eps || exit; done
+	for method in cd mala replica nce; do $(BIN)/python ex_3a.py --method $$method || exit; done
+	$(BIN)/python ex_3a.py --method short-run
+	for eps in 0.01 0.001; do $(BIN)/python ex_3a.py --method short-run --eps $$eps || exit; done
 	$(BIN)/python ex_3b.py
 
 publish: .venv/.answers-ready  ## copy what out/ holds over the shipped files

@@ -14,15 +14,14 @@ The methods, in the order to read them:
 The subjects, with the same file names inside (data, evaluation, figures; model but for the roll):
   digits         exercise 1: MNIST, the classifier that reads generated digits
   light_curves   exercise 2: light curves, simulated or your own
-  swiss_roll     exercise 3: the exact density, the negatives
+  swiss_roll     exercise 3: the exact density, your own points, the negatives
 
 A package of its own, which imports nothing else of the project:
   microlensing   the simulator of exercise 2: star fields, magnification maps, light curves
 
 Machinery, to be read last if at all:
   training       a loop that can be stopped, files, the command line, torchrun             1, 2
-  runtime        what exercise 3 still uses: its training loop, options, checkpoints, files
 
-Imports go one way: training, runtime, microlensing <- methods <- subjects <- scripts <- studies;
+Imports go one way: training, microlensing <- methods <- subjects <- scripts <- studies;
 subjects do not import each other (tests/test_house.py).
 """

@@ -12,15 +12,21 @@ import math
 import torch
 
 
-def langevin(x, gradient, eps, steps: int, generator=None, record=None) -> torch.Tensor:
-    """Do `steps` unadjusted Langevin steps from x (n, d): x + eps gradient(x) + sqrt(2 eps) z.
+def langevin(x, score, eps: float, steps: int, generator=None, record=None) -> torch.Tensor:
+    """Do `steps` unadjusted Langevin steps from x (n, d): x + eps score(x) + sqrt(2 eps) z.
 
-    gradient: of log p, (n, d) -> (n, d).  eps: a number, or a list of one for each step.
-    record: called as record(step, x) after each step.
+    score: the gradient of log p, (n, d) -> (n, d); it may use autograd, also where the caller has
+    switched that off.  record: called as record(step, x) after each step.  No graph is kept.
+    Raises ValueError for a start that is no floating-point tensor, and a score of another shape.
     """
-    for step, size in enumerate(_sizes(eps, steps), start=1):
+    (eps,) = _sizes(eps, 1)
+    x = _start(x)
+    for step in range(1, _count(steps) + 1):
         z = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-        x = torch.add(x, gradient(x), alpha=size).add_(z, alpha=math.sqrt(2 * size))
+        slope = _detached(score, x)
+        if slope.shape != x.shape:
+            raise ValueError(f"score: shape {tuple(slope.shape)} for x of {tuple(x.shape)}")
+        x = torch.add(x, slope, alpha=eps).add_(z, alpha=math.sqrt(2 * eps))
         if record is not None:
             record(step, x)
     return x
@@ -43,15 +49,19 @@ def mala_step(x, state, target, eps, generator=None):
     return _where(accept, y, x), state, accept
 
 
-def mala(x, log_p_and_gradient, eps, steps: int, generator=None):
+def mala(x, log_p_and_gradient, eps: float, steps: int, generator=None):
     """Do `steps` MALA steps (see `mala_step`); return (x, share of accepted proposals).
 
     log_p_and_gradient: (n, d) -> ((n,), (n, d)); the law of x tends to p exactly.
-    eps: a number, or a list of one for each step.
+    Raises ValueError as `langevin` does.
     """
-    state, accepted = log_p_and_gradient(x), 0.0
-    for size in _sizes(eps, steps):
-        x, state, accept = mala_step(x, state, log_p_and_gradient, size, generator)
+    (eps,) = _sizes(eps, 1)
+    x = _start(x)
+    target = _checked(log_p_and_gradient)
+    state = target(x)
+    accepted = 0.0
+    for _ in range(_count(steps)):
+        x, state, accept = mala_step(x, state, target, eps, generator)
         accepted += accept.float().mean().item() / steps
     return x, accepted
 
@@ -67,8 +77,11 @@ def replica_exchange(x, log_p_and_gradient, betas, scale, eps, steps: int, gener
     I).  Each of these leaves the product of all p_k as it is, so x[0] tends to p, any number of
     modes and dimensions; more dimensions want more levels.  log_p_and_gradient: as in `mala`, log p
     up to a constant.  (Geyer 1991; Earl & Deem 2005.)
+    Raises ValueError as `langevin` does, and for betas that do not fall from 1 to 0.
     """
+    x = _start(x)
     levels, n, d = x.shape
+    evaluate = _checked(log_p_and_gradient)
     fall = sorted({*betas}, reverse=True) == [*betas] and (betas[0], betas[-1]) == (1, 0)
     if len(betas) != levels or not fall:
         raise ValueError(f"betas {betas}: give {levels} numbers that fall from 1 to 0")
@@ -81,15 +94,16 @@ def replica_exchange(x, log_p_and_gradient, betas, scale, eps, steps: int, gener
         return beta * h - quadratic, beta[:, None] * slope - x / scale**2, h, slope
 
     def ratio(x):
-        log_p, gradient = log_p_and_gradient(x)
+        log_p, gradient = evaluate(x)
         return log_p + (x * x).sum(1) / (2 * scale**2), gradient + x / scale**2
 
     def target(x):
         return tempered(x, *ratio(x))
 
-    x, rates = x.reshape(levels * n, d), torch.zeros(levels - 1, dtype=x.dtype)
+    x = x.reshape(levels * n, d)
+    rates = torch.zeros(levels - 1, dtype=x.dtype)
     h, slope = ratio(x[:cold])
-    for _ in range(steps):
+    for _ in range(_count(steps)):
         state = tempered(x[:cold], h, slope)
         moved, state, _ = mala_step(x[:cold], state, target, eps[:, None], generator)
         z = torch.randn((n, d), dtype=x.dtype, device=x.device, generator=generator)
@@ -107,14 +121,46 @@ def replica_exchange(x, log_p_and_gradient, betas, scale, eps, steps: int, gener
     return x.unflatten(0, (levels, n)), rates
 
 
-def _sizes(eps, steps):
-    """Return `steps` step sizes; raise ValueError unless eps is a number or so many, above 0."""
+def _start(x) -> torch.Tensor:
+    """Return the chains' start without its graph."""
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
+        raise ValueError(f"start x: give a tensor of floating-point numbers, not {kind}")
+    return x.detach()
+
+
+def _detached(score, x):
+    """Return score(x) without its graph; score may differentiate, also inside torch.no_grad()."""
+    with torch.enable_grad():
+        return score(x).detach()
+
+
+def _checked(log_p_and_gradient):
+    """Return the function with its two results detached, and their shapes looked at."""
+
+    def evaluate(x):
+        with torch.enable_grad():
+            log_p, gradient = log_p_and_gradient(x)
+        if log_p.shape != x.shape[:1] or gradient.shape != x.shape:
+            found = f"{tuple(log_p.shape)} and {tuple(gradient.shape)}"
+            raise ValueError(f"log p and gradient: shapes {found} for x of {tuple(x.shape)}")
+        return log_p.detach(), gradient.detach()
+
+    return evaluate
+
+
+def _count(steps: int) -> int:
     if not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps = {steps!r}: give a whole number from 0")
+    return steps
+
+
+def _sizes(eps, levels: int) -> list:
+    """Return `levels` step sizes; raise ValueError unless eps is a number or so many, above 0."""
     sizes = torch.as_tensor(eps, dtype=torch.float64).flatten().tolist()
-    if len(sizes) not in (1, steps) or not all(0 < size < math.inf for size in sizes):
-        raise ValueError(f"eps = {eps}: give a number above 0, or one for each of {steps} steps")
-    return sizes * (steps // len(sizes))
+    if len(sizes) not in (1, levels) or not all(0 < size < math.inf for size in sizes):
+        raise ValueError(f"eps = {eps}: give a number above 0, or one for each of {levels} levels")
+    return sizes * (levels // len(sizes))
 
 
 def _where(chosen, a, b):

@@ -15,19 +15,31 @@ import torch
 
 import ex_1b
 import ex_2b
+import ex_3a
 from common.training import ROOT, SHIPPED, InputError, run, without_places
 
-SCRIPTS = {"ex_1b": ex_1b, "ex_2b": ex_2b}  # whose models are shipped, each plain, too
-CHECKPOINTS = ("judge", *(f"{name}{end}" for name in SCRIPTS for end in ("", "_plain")))
+USUAL = {  # checkpoint: the settings that it must have been trained with
+    "ex_1b": ex_1b.Settings(),
+    "ex_1b_plain": ex_1b.Settings(plain=True),
+    "ex_2b": ex_2b.Settings(),
+    "ex_2b_plain": ex_2b.Settings(plain=True),
+    **{f"ex_3a_{name}": ex_3a.Settings(method=name) for name in ("cd", "replica", "mala", "nce")},
+    "ex_3a_short_0.1": ex_3a.Settings(method="short-run"),
+    **{f"ex_3a_short_{eps}": ex_3a.Settings(method="short-run", eps=eps) for eps in (0.01, 0.001)},
+}
+CHECKPOINTS = ("judge", *USUAL)
 NUMBERS = (
     *("ex_1b", "ex_1b_plain", "ex_1b_seeds", "ex_1b_choice", "ex_1b_textbook", "ex_1b_time"),
     *("ex_2a", "ex_2b", "ex_2b_plain", "ex_2b_seeds", "ex_2b_ablations"),
     *("ex_2c", "ex_2c_small", "ex_2d", "ex_2_map_speed"),
+    *(name for name in USUAL if name.startswith("ex_3a")),
+    *("ex_3a_seeds", "ex_3a_table", "ex_3b", "ex_3b_seeds"),
 )
 IMAGES = (  # .png alone: they show pixels, or thousands of points
     *(f"ex_1b{end}_{label}" for end in ("", "_plain") for label in ("samples", "one_hand")),
     *("ex_1b_reconstructions", "ex_1b_plain_reconstructions", "ex_1c_2023", "ex_1c_labels"),
-    *("ex_2_map", "ex_2d_maps"),
+    *("ex_2_map", "ex_2d_maps", "ex_3b_samples"),
+    *(f"{name}_training" for name in USUAL if name.startswith("ex_3a")),
 )
 DRAWINGS = (  # .png and .svg
     *("ex_1b_training", "ex_1b_plain_training", "ex_1b_time_curve"),
@@ -47,9 +59,8 @@ class Settings:
 
 
 def check_settings(path: Path, found: dict) -> None:
-    """Raise InputError unless `found` are the default settings of the script, with seed 0."""
-    script = SCRIPTS[path.stem.removesuffix("_plain")]
-    usual = without_places(script.Settings(plain=path.stem.endswith("_plain")))
+    """Raise InputError unless `found` are the default settings of this model, with seed 0."""
+    usual = without_places(USUAL[path.stem])
     for name, value in usual.items():
         chosen = found.get(name, value)
         if (tuple(chosen) if isinstance(chosen, list) else chosen) != value:

@@ -1,9 +1,7 @@
 """Shared by the tests: the project's root, running a script as a user would, small data."""
 
-import importlib
 import json
 import os
-import signal
 import struct
 import subprocess
 import sys
@@ -14,8 +12,6 @@ import forked
 import numpy as np
 import pytest
 import torch
-
-from common.runtime import script
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -43,30 +39,6 @@ def run_script(arguments, folder, timeout=300, **variables):
 def numbers(name):
     """Return the numbers of the shipped figures/NAME.json."""
     return json.loads((ROOT / f"figures/{name}.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def typed(tmp_path, monkeypatch, capsys):
-    """Run a command line in `tmp_path`, in this process; return (status, output, error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MNIST_ROOT", raising=False)
-
-    def run(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
-        monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
-        monkeypatch.setattr(sys.stderr, "reconfigure", lambda **_: None, raising=False)
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        threads = torch.get_num_threads()
-        try:
-            status = script.run(importlib.import_module(name).main)
-        except SystemExit as end:
-            status = end.code
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        torch.set_num_threads(threads)
-        return status or 0, *capsys.readouterr()
-
-    return run
 
 
 HEADER = "map_id disc_id k g s p\n"

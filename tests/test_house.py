@@ -14,7 +14,6 @@ READERS = ("studies",)
 FLOORS = (  # each sees those before it
     "microlensing",
     "training",
-    "runtime",
     "methods",
     "subjects",
     "scripts",
@@ -45,7 +44,7 @@ def floor_of(name: str):
         return ("readers" if top in READERS else "scripts"), None
     if part in SUBJECTS:
         return "subjects", part
-    places = {"__init__": "training", "training": "training", "runtime": "runtime"}
+    places = {"__init__": "training", "training": "training"}
     places |= {"microlensing": "microlensing"}
     places |= dict.fromkeys(METHODS, "methods")
     assert part in places, f"{name} has no place in the house"
@@ -79,7 +78,7 @@ def broken(name: str, target: str) -> bool:
 
 
 def test_imports_go_one_way_and_no_module_asserts():
-    """training, runtime <- methods <- subjects <- scripts <- readers; subjects stand alone."""
+    """training <- methods <- subjects <- scripts <- readers; subjects stand alone."""
     for name, path in modules().items():
         assert not [target for target in imported(path) if broken(name, target)], name
         nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))  # `python -O` asserts nothing
@@ -87,31 +86,29 @@ def test_imports_go_one_way_and_no_module_asserts():
 
 
 def test_the_law_would_notice():
-    assert broken("common.runtime.files", "common.cvae")
+    assert broken("common.training", "common.cvae")
     assert broken("common.ebm", "common.swiss_roll.density")
     assert broken("common.digits.model", "common.light_curves.model")
-    assert broken("common.training", "common.runtime.files") and broken("common.training", "ex_1b")
+    assert broken("common.training", "ex_1b")
     assert broken("ex_1b", "studies.seeds")
     assert broken("common.microlensing.maps", "common.training")
     assert broken("common.digits.data", "data_loader")
     assert not broken("ex_1b", "common.digits.model")
-    assert not broken("common.runtime.files", "common.training")
     assert not broken("common.ebm", "common.training")
 
 
 def test_the_bottom_knows_nothing():
-    for bottom in ("training", "runtime/errors"):
-        assert list(imported(ROOT / f"common/{bottom}.py")) == []
+    assert list(imported(ROOT / "common/training.py")) == []
 
 
 SLOW = {"scipy", "sklearn", "numba", "umap", "torchvision", "torch._dynamo", "sympy"}
 PACKAGES = (
-    "common, common.microlensing, common.runtime, common.light_curves, common.swiss_roll, "
+    "common, common.microlensing, common.light_curves, common.swiss_roll, common.ebm, "
     "common.digits.model"
 )
 QUICK = {
     f"import {PACKAGES}": SLOW | {"matplotlib"},
-    "import ex_2a, ex_2b, ex_2c, ex_2d": {"umap"},
+    "import ex_2a, ex_2b, ex_2c, ex_2d, ex_3a, ex_3b": {"umap"},
     "import ex_2c as m; m.generate([0.3], 2)": SLOW,
 }
 

@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from common import ebm, langevin, swiss_roll
-from common.runtime.errors import InputError
-from common.swiss_roll import data as roll_data
-from common.swiss_roll import evaluation as roll_evaluation
+from common.swiss_roll import density, evaluation
+from common.training import InputError
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.5])
 def test_the_density_integrates_to_one_and_is_exact_also_at_the_ends(noise):
     """Against a sum of 200,000 nodes, at the ends, on the ridge, between the arms, far off."""
-    points, area = ebm.grid(noise / 2, swiss_roll.LAST + 8 * noise)
-    assert swiss_roll.log_density(points, noise).exp().sum().item() * area == pytest.approx(1, 1e-6)
+    points = ebm.grid(20.0, noise / 2)
+    mass = swiss_roll.log_density(points, noise).exp().sum().item() * (noise / 2) ** 2
+    assert mass == pytest.approx(1, 1e-6)
     t = torch.linspace(swiss_roll.FIRST, swiss_roll.LAST, 200_001, dtype=torch.float64)
     ends = swiss_roll.spiral(t[[0, -1, 100_000]])
     x = torch.cat([ends, ends + 0.3, torch.tensor([[0.0, 0.0], [3.0, -6.0], [25.0, 25.0]])])
@@ -29,7 +29,7 @@ def test_the_density_integrates_to_one_and_is_exact_also_at_the_ends(noise):
 def test_entropy_by_quadrature_is_that_by_monte_carlo():
     values = -swiss_roll.log_density(swiss_roll.sample(20_000, 0.2, 1).double(), 0.2)
     error = values.std().item() / math.sqrt(len(values))
-    entropy = roll_evaluation.ExactKL(0.2).entropy
+    entropy = evaluation.ExactKL(0.2).entropy
     assert entropy == pytest.approx(values.mean().item(), abs=4 * error)
     assert entropy == pytest.approx(4.26354, abs=1e-4)
 
@@ -43,18 +43,14 @@ def test_the_nearest_point_is_found():
     torch.testing.assert_close(distance, torch.full((50,), 0.5).double(), atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize(("header", "separator"), [("", ","), ("x,y\n", ","), ("x y\n", "  ")])
-def test_a_csv_takes_precedence_and_its_noise_is_estimated(tmp_path, header, separator):
-    def load(points):
-        rows = [separator.join(f"{v:.6f}" for v in row) for row in points.tolist()]
-        (tmp_path / roll_data.FILE).write_text(header + "\n".join(rows) + "\n")
-        return roll_data.load(str(tmp_path), 0.2, 10, 0)
+def test_unevenness_is_the_kolmogorov_smirnov_distance():
+    from scipy.stats import kstest
 
-    points, noise, source = load(swiss_roll.sample(2000, 0.15, 3))
-    assert len(points) == 2000 and noise == pytest.approx(0.15, rel=0.06)
-    assert "swiss_roll_2d.csv" in source
-    _, noise, source = load(torch.randn(500, 2))  # off the roll there is no exact density
-    assert noise is None and "not on the Swiss roll" in source
+    t = torch.rand(300, generator=torch.manual_seed(0)).square() * 9 + 5
+    law = (swiss_roll.FIRST, swiss_roll.LAST - swiss_roll.FIRST)
+    expected = kstest(t.double().numpy(), "uniform", law).statistic
+    assert density.unevenness(t.double()) == pytest.approx(expected, abs=1e-9)
+    assert density.unevenness(torch.full((50,), 9.0)) > 0.5
 
 
 def test_langevin_has_the_variance_of_its_discretisation_and_metropolis_the_exact_one():
@@ -123,73 +119,71 @@ def test_gradients_and_scores_are_those_of_autograd():
     torch.testing.assert_close(swiss_roll.score(x.detach()), gradient)
 
 
-def test_the_normaliser_of_a_gaussian_is_the_known_one():
+def test_langevin_takes_other_peoples_scores_and_keeps_no_graph():
+    """A score by autograd inside torch.no_grad(); a start that requires grad; wrong kinds."""
+
+    def score(x):
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad((-(x**4)).sum(), x)[0]
+
+    start = torch.randn(5, 2, requires_grad=True)
+    with torch.no_grad():
+        x = langevin.langevin(start, score, 0.01, 3)
+    assert x.shape == (5, 2) and not x.requires_grad
+    assert not langevin.langevin(start, lambda x: -x, 0.01, 3).requires_grad
+    x, _ = langevin.mala(start, lambda x: (-(x**2).sum(1) / 2, -x), 0.01, 3)
+    assert not x.requires_grad
+    wrong = [(torch.zeros(5, 2, dtype=int), score), (np.zeros((5, 2)), score)]
+    wrong.append((torch.zeros(5, 2), lambda x: x[:, :1]))
+    for x, function in wrong:
+        with pytest.raises(ValueError, match=r"floating-point|shape \(5, 1\)"):
+            langevin.langevin(x, function, 0.01, 3)
+    with pytest.raises(ValueError, match="steps = -3"):
+        langevin.langevin(torch.zeros(2, 2), torch.neg, 0.1, -3)
+
+
+def flat(bias=1.5):
+    """Return f = bias - |u|^2 / (2 * 8^2)."""
     model = ebm.LogDensity()
     torch.nn.init.zeros_(model.last.weight)
-    torch.nn.init.constant_(model.last.bias, 1.5)
-    found = ebm.normaliser(model)
-    assert found["log_z"] == pytest.approx(1.5 + math.log(2 * math.pi * ebm.BASE**2), abs=1e-5)
-    far = -(20**2) / (2 * ebm.BASE**2) / math.log(10)  # P(|x| > 20) of a Rayleigh distribution
-    assert found["log10_mass_beyond_20"] == pytest.approx(far, abs=0.01)
-    assert found["log10_mass_outside_bound"] < -12
+    torch.nn.init.constant_(model.last.bias, bias)
+    return model
 
 
-@pytest.mark.parametrize("slope", [1.0, 6.0, 25.0])
-def test_a_far_mode_is_found(slope):
-    """network = slope SiLU(u x), about slope (u x)+: a mode at 64 slope u, and Z a line's sum."""
-    model, u = ebm.LogDensity(width=2, depth=1), torch.tensor([0.28, -0.96])
-    with torch.no_grad():
-        model.hidden[0].weight.copy_(torch.stack([6 * u, -6 * u]))
-        model.hidden[0].bias.zero_()
-        model.last.weight.copy_(torch.tensor([[slope, 0.0]]))
-        model.last.bias.zero_()
-    s = torch.arange(-100, 3000, 0.01, dtype=torch.float64)
-    along = slope * torch.nn.functional.silu(s) - s**2 / (2 * ebm.BASE**2)
-    exact = (along.logsumexp(0) + math.log(0.01 * math.sqrt(2 * math.pi) * ebm.BASE)).item()
-    found = ebm.normaliser(model)
-    assert found["log_z"] == pytest.approx(exact, abs=2e-3)
-    assert found["log10_mass_beyond_20"] == pytest.approx(0, abs=1e-4)
+def test_z_of_a_gaussian_is_the_known_one_in_any_scale():
+    """The grid of [-25, 25]^2 lacks the share .002 that lies beyond."""
+    beyond = 1 - math.erf(25 / ebm.BASE / math.sqrt(2)) ** 2
+    expected = 1.5 + math.log(2 * math.pi * ebm.BASE**2) + math.log(1 - beyond)
+    assert ebm.log_z(flat()) == pytest.approx(expected, abs=1e-5)
+    model = flat()
+    model.shift.copy_(torch.tensor([5.0, -300.0]))
+    model.scale.fill_(0.01)
+    assert ebm.log_z(model) == pytest.approx(expected + 2 * math.log(0.01), abs=1e-4)
+    x = model.shift + 0.1 * torch.randn(7, 2)
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(model(x).sum(), x)
+    torch.testing.assert_close(model.score(x.detach()), gradient)
 
 
-def test_the_bound_on_the_slope_bounds_it_and_is_tight_far_off():
-    torch.manual_seed(1)
-    model = ebm.LogDensity(width=16).double()
-    with torch.no_grad():
-        for layer in (*model.hidden, model.last):
-            layer.weight.mul_(3)
-    rays = torch.nn.functional.normalize(torch.randn(300, 2).double())
-    for r in (0.0, 3.0, 30.0, 300.0, 3000.0):
-        bound = model.greatest_slope(rays, r)
-        further = torch.tensor([r, r + 0.3, r + 3, 2 * r + 30, 5 * r + 300]).double()
-        x = further[:, None, None] * rays
-        slope = (model.value_and_gradient(x.view(-1, 2))[1].view(x.shape) * rays).sum(2)
-        assert (slope + further[:, None] / ebm.BASE**2 <= bound + 1e-9).all()
-    assert (bound - (slope[0] + r / ebm.BASE**2)).abs().max() < 0.05 * bound.abs().max()
-
-
-def test_what_cannot_be_integrated_is_said():
+def test_what_is_no_density_is_said():
     for noise in (0.0, -1.0, float("nan"), 1e-9):
         with pytest.raises(InputError):
             swiss_roll.log_density(np.zeros((1, 2)), noise)
-    model = ebm.LogDensity()
-    torch.nn.init.constant_(model.last.bias, float("nan"))
     with pytest.raises(InputError, match="not finite"):
-        ebm.log_normaliser(model)
-    assert roll_evaluation.ExactKL(0.5)(model)["kl_nats"] == math.inf
+        ebm.log_z(flat(float("nan")))
+    assert evaluation.ExactKL(0.5)(flat(float("nan")))["kl_nats"] == math.inf
+
+    def far(x):
+        """A mode at (100, 0), where no data are."""
+        return -((x - torch.tensor([100.0, 0.0])) ** 2).sum(1) / 2
+
+    with pytest.raises(InputError, match="mass beyond 25"):
+        ebm.log_z(far)
 
 
 def test_the_exact_divergence_is_zero_for_the_truth_and_positive_otherwise():
-    class Truth(ebm.LogDensity):
-        """f = log p, the roll's own."""
-
-        def forward(self, x):
-            return swiss_roll.log_density(x, 0.2)
-
-        def greatest_slope(self, rays, r):
-            """With the base's r / 64; beyond the spiral's end, at 14.2, p falls like a Gaussian."""
-            return r / 64 - (r - 15) / 0.04 + 0 * rays[:, 0]
-
-    exact = roll_evaluation.ExactKL(0.2)
-    assert exact(Truth().double())["kl_nats"] == pytest.approx(0, abs=1e-9)
+    exact = evaluation.ExactKL(0.2)
+    assert exact(lambda x: swiss_roll.log_density(x, 0.2))["kl_nats"] == pytest.approx(0, abs=1e-6)
     torch.manual_seed(0)
     assert exact(ebm.LogDensity())["kl_nats"] > 0.5
+    assert exact(lambda x: swiss_roll.log_density(x, 0.3))["kl_nats"] > 0.05

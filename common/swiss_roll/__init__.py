@@ -1,9 +1,9 @@
 """The 2-D Swiss roll of exercise 3: samples, exact density and score, negatives, distances.
 
 density      log p(x), score, nearest point of the spiral: exact
-data         draw from the roll, or read the user's points
-negatives    what stands in for samples of the model while it is trained
-evaluation   distances from the roll, exact KL divergence
+data         draw from the roll, or read the user's points, and bring them to the roll's scale
+negatives    where the methods of 3(a) other than cd have their negatives from
+evaluation   log Z, exact KL divergence, held-out log p; distances of samples
 figures      arrays in, figures out
 """
 

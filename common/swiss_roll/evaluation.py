@@ -1,4 +1,4 @@
-"""How far a model or a set of points (n, 2) is from the Swiss roll."""
+"""How far a model of exercise 3, or a set of points (n, 2), is from the data."""
 
 import itertools
 import math
@@ -7,70 +7,102 @@ import numpy as np
 import torch
 
 from common import distances, ebm, swiss_roll
-from common.runtime.errors import InputError
 from common.swiss_roll.density import unevenness
-from common.swiss_roll.figures import REACH
+from common.training import InputError
 
-DIVERGED = 100.0  # a chain beyond it, or not finite, counts as diverged
-CELLS = 180  # of a picture of a density, along each side
-WINDOW, _ = ebm.grid(2 * REACH / CELLS, REACH * (1 - 1 / CELLS))  # their centres (CELLS^2, 2)
+LOST = 100.0  # a chain beyond it, or not finite, counts as lost; in the model's scale
+KERNELS, TESTED = 5000, 2000  # points of the kernel density estimate, and held-out ones
+BANDWIDTHS = np.geomspace(0.03, 2.0, 12)  # in the model's scale
+WORSE = 0.05  # nats: so much worse than a kernel density estimate, a model has not learned
+
+
+class ExactKL:
+    """The truth on a grid, kept: what KL(data || model) needs besides f."""
+
+    def __init__(self, noise: float):
+        self.step = min(ebm.STEP, noise / 2)
+        points = ebm.grid(ebm.REACH, self.step)
+        log_p = swiss_roll.log_density(points, noise)
+        keep = log_p > -60
+        self.points = points[keep]
+        self.weights = log_p[keep].softmax(0)
+        self.entropy = -(self.weights * log_p[keep]).sum().item()
+
+    def __call__(self, f) -> dict:
+        """Return {"kl_nats": log Z - E_p[f] - H(p), "log_z"}; infinite if exp f is no density."""
+        try:
+            log_z = ebm.log_z(f, self.step)
+        except InputError:
+            return {"kl_nats": math.inf, "log_z": math.inf}
+        mean = (self.weights * ebm.values(f, self.points)).sum().item()
+        return {"kl_nats": log_z - mean - self.entropy, "log_z": log_z}
+
+
+def model_numbers(f, points, exact=None) -> dict:
+    """Return what is known of a model f of `points`, in nats: log Z, held-out mean log p, KL.
+
+    kernel_log_p: that of a kernel density estimate; kernel_gain, its standard error: by how much it
+    is better than the model at the held-out points.  exact: an `ExactKL`, where there is one.
+    """
+    held_out = points.held_out[:TESTED]
+    try:
+        log_z = ebm.log_z(f, exact.step if exact else ebm.STEP)
+    except InputError as error:
+        return {"log_z": math.inf, "held_out_log_p": -math.inf, "why": str(error)}
+    log_p = ebm.values(f, held_out) - log_z
+    kernel = kernel_log_density(points, held_out)
+    gain = kernel - log_p
+    numbers = {"log_z": log_z, "held_out_log_p": log_p.mean().item()}
+    numbers |= {"kernel_log_p": kernel.mean().item(), "kernel_gain": gain.mean().item()}
+    numbers["kernel_gain_error"] = gain.std().item() / math.sqrt(len(gain))
+    if exact:
+        numbers["kl_nats"] = exact(f)["kl_nats"]
+    return numbers
+
+
+def kernel_log_density(points, x: torch.Tensor) -> torch.Tensor:
+    """Return log p(x) of Gaussian kernels on 5000 training points, the best width for x: (n,).
+
+    The width is chosen on x (n, 2) itself, so the estimate is slightly optimistic.
+    """
+    u = points.scaled(x).double()
+    centres = points.scaled(points.train[:KERNELS]).double()
+    square = torch.cdist(u, centres).square()
+    best = torch.full((len(u),), -math.inf, dtype=torch.float64)
+    for h in BANDWIDTHS:
+        log_p = (-square / (2 * h * h)).logsumexp(1) - math.log(2 * math.pi * h * h * len(centres))
+        if log_p.mean() > best.mean():
+            best = log_p
+    return best - 2 * math.log(points.scale)
+
+
+def sentence(name: str, numbers: dict) -> str:
+    """Say in a line what `model_numbers` found."""
+    if "why" in numbers:
+        return f"{name}: {numbers['why']}"
+    kl = f"KL(data || model) {numbers['kl_nats']:.4f} nats, " if "kl_nats" in numbers else ""
+    return (
+        f"{name}: {kl}held-out mean log p {numbers['held_out_log_p']:.3f} nats "
+        f"(kernel density estimate {numbers['kernel_log_p']:.3f}), log Z {numbers['log_z']:.3f}"
+    )
+
+
+def check_learned(numbers: dict) -> None:
+    """Raise InputError if a kernel density estimate beats the model: see `model_numbers`."""
+    cure = "train longer (--updates), try another --seed, or --method replica"
+    if "why" in numbers:
+        raise InputError(f"the training failed: {numbers['why']}; {cure}")
+    gain = numbers["kernel_gain"]
+    if gain > WORSE + 3 * numbers["kernel_gain_error"]:
+        raise InputError(
+            f"the model has not learned these points: a kernel density estimate is {gain:.2f} nats "
+            f"better at held-out ones; {cure}"
+        )
 
 
 def alive(x: torch.Tensor) -> torch.Tensor:
     """Return the points of x (n, 2) that are finite and within 100 of the origin."""
-    return x[x.isfinite().all(1) & (x.abs().amax(1) < DIVERGED)]
-
-
-class ExactKL:
-    """The truth on a grid, kept: what the exact KL divergence needs besides f."""
-
-    def __init__(self, noise: float):
-        points, area = ebm.grid(min(0.1, noise / 2), swiss_roll.LAST + 8 * noise)
-        log_p = torch.cat([swiss_roll.log_density(part, noise) for part in points.split(50_000)])
-        keep = log_p > -60
-        self.points, self.weights = points[keep], log_p[keep].exp() * area
-        self.entropy = -(self.weights * log_p[keep]).sum().item()
-
-    def __call__(self, model) -> dict:
-        """Return KL(data || model) = log Z - E_p[f] - H(p) in nats, and `ebm.normaliser`'s numbers.
-
-        Both are infinite where exp f cannot be integrated.
-        """
-        try:
-            found = ebm.normaliser(model)
-        except InputError:
-            return {"kl_nats": math.inf, "log_z": math.inf}
-        mean = (self.weights * ebm.values(model, self.points)).sum().item()
-        return {"kl_nats": found["log_z"] - mean - self.entropy} | found
-
-
-def picture_of(log_p: torch.Tensor) -> torch.Tensor:
-    """Return log10 p, (cells, cells), x1 first, of log p at the points of WINDOW in nats."""
-    return log_p.view(CELLS, CELLS) / math.log(10)
-
-
-def density_pictures(models: dict, noise: float) -> dict:
-    """Return {name: `picture_of`} of the truth and of every network of {name: {eps: f}}."""
-    pictures = {"truth": picture_of(swiss_roll.log_density(WINDOW, noise))}
-    networks = {
-        f"short, ε = {eps:g}" if method == "short" else method: model
-        for method, by_eps in models.items()
-        for eps, model in by_eps.items()
-    }
-    for name, model in networks.items():
-        pictures[name] = picture_of(ebm.values(model, WINDOW) - ebm.log_normaliser(model))
-    return pictures
-
-
-def true_sets(settings, noise: float) -> list:
-    """Return two sets of true points (chains, 2) for each sampling seed of `settings`."""
-    n, first = settings.chains, 1000 + 10_000 * settings.seed
-    return [swiss_roll.sample(n, noise, first + k) for k in range(2 * settings.repeats)]
-
-
-def floor_of(truth: list) -> dict:
-    """Return the distances between two true sets, over all pairs."""
-    return summary([measure(*two) for two in itertools.combinations(truth, 2)])
+    return x[x.isfinite().all(1) & (x.abs().amax(1) < LOST)]
 
 
 def sliced_wasserstein(a, b) -> float:
@@ -80,44 +112,36 @@ def sliced_wasserstein(a, b) -> float:
     return distances.sliced_wasserstein(a, b, torch.stack([angle.cos(), angle.sin()]))
 
 
-def measure(x: torch.Tensor, truth: torch.Tensor) -> dict:
-    """Return every distance of x (n, 2) from truth (m, 2); of living chains only.
+def measure(x: torch.Tensor, truth: torch.Tensor, on_roll: bool = True) -> dict:
+    """Return the distances of x (n, 2) from true points (m, 2), both in the model's scale.
 
-    sw2: see `sliced_wasserstein`; ridge: mean distance to the spiral; coverage_tv: `unevenness` of
-    the nearest t; diverged: the share of the others.
+    distance: mean distance to the spiral, or without a roll to the nearest true point; unevenness:
+    Kolmogorov-Smirnov distance of the nearest t from uniform (nan without a roll); sw2: see
+    `sliced_wasserstein`; lost: the share of x that is not finite or far out, and left out.
     """
     living = alive(x)
-    found = {"diverged": 1 - len(living) / len(x)}
+    row = {"lost": 1 - len(living) / len(x)}
     if len(living) < 2:
-        return found | dict.fromkeys(("sw2", "coverage_tv", "ridge"), math.nan)
-    t, distance = swiss_roll.nearest(living)
-    found |= {"sw2": sliced_wasserstein(living, truth), "ridge": distance.mean().item()}
-    return found | {"coverage_tv": unevenness(t)}
+        return row | dict.fromkeys(("distance", "unevenness", "sw2"), math.nan)
+    if on_roll:
+        t, distance = swiss_roll.nearest(living)
+        row["unevenness"] = unevenness(t)
+    else:
+        distance = torch.cdist(living.double(), truth.double()).amin(1)
+        row["unevenness"] = math.nan
+    return row | {"distance": distance.mean().item(), "sw2": sliced_wasserstein(living, truth)}
 
 
 def summary(rows: list[dict]) -> dict:
-    """Return {"name": {"mean", "std"}} over the dictionaries `rows` of `measure`."""
-    found, ddof = {}, min(1, len(rows) - 1)
+    """Return {name: {"mean", "std"}} over the dictionaries `rows` of `measure`."""
+    table = {}
     for name in rows[0]:
         column = np.array([row[name] for row in rows])
-        found[name] = {"mean": float(column.mean()), "std": float(column.std(ddof=ddof))}
-    return found
+        spread = float(column.std(ddof=1)) if len(column) > 1 else 0.0
+        table[name] = {"mean": float(column.mean()), "std": spread}
+    return table
 
 
-class StepRecorder:
-    """A `record` for `langevin` that notes the distances from truth (m, 2) at 25 of the steps.
-
-    The steps are evenly spaced in their logarithm.  noted: {"step": [...], distance: [...]}, with
-    "arrived": the share of chains within three noises of the spiral.
-    """
-
-    def __init__(self, truth, steps: int, noise: float):
-        self.truth, self.noise, self.noted = truth, noise, {}
-        self.wanted = {round(steps ** (k / 24)) for k in range(25)}
-
-    def __call__(self, step, x):
-        if step in self.wanted and len(alive(x)) > 1:
-            near = swiss_roll.nearest(x.nan_to_num(1e9))[1] < 3 * self.noise
-            found = {"step": step, "arrived": near.float().mean().item()}
-            for name, value in (found | measure(x, self.truth)).items():
-                self.noted.setdefault(name, []).append(value)
+def floor_of(truth: list, on_roll: bool = True) -> dict:
+    """Return the distances between true sets, over all pairs."""
+    return summary([measure(*two, on_roll) for two in itertools.combinations(truth, 2)])
