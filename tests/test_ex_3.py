@@ -175,7 +175,7 @@ def test_the_scripts_write_whole_files_and_own_points_are_compared_with_held_out
     done = python([ROOT / "ex_3a.py", "--updates", "24", "--width", "8", "--data-dir", "own",
                    "--chain", "2"], tmp_path)  # fmt: skip
     assert done.returncode in (0, 2), done.stderr  # a Gaussian is nearly right from the start
-    assert "divided by 0.0144" in done.stderr
+    assert "divided by 0.014" in done.stderr
     out = tmp_path / "out"
     written = ["ex_3a_cd.json", "ex_3a_cd.pt", "ex_3a_cd_training.png", "ex_3a_cd_training.svg"]
     assert sorted(path.name for path in out.iterdir()) == written
