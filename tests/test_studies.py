@@ -14,7 +14,16 @@ from common.light_curves import data
 from common.light_curves.model import Whitening, fold
 from common.priors import StandardPrior
 from common.training import InputError, checkpoint, save
-from studies import ablations, choose, publish, seeds, small_sources, textbook, time_to_quality
+from studies import (
+    ablations,
+    choose,
+    kl_table,
+    publish,
+    seeds,
+    small_sources,
+    textbook,
+    time_to_quality,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +148,16 @@ def test_a_network_given_log_p_folds_to_the_same_curves():
     p = torch.tensor([0.01, 0.1, 0.3, 1.0, 5.0])
     expected = whitening.mean + (model.decode(z, p) * whitening.scale) @ whitening.axes
     assert torch.allclose(folded.decode(z, p), expected, atol=1e-4)
+
+
+def test_each_row_of_the_table_of_kl_trains_and_is_added(tmp_path):
+    rows = tuple(row for row in kl_table.ROWS if row != "torchebm CD")  # may not be installed
+    settings = kl_table.Settings(rows[:1], seconds=0.1, seeds=(100,), out_dir=tmp_path)
+    kl_table.main(settings)
+    settings.rows = rows[1:]
+    table = kl_table.main(settings)["table"]
+    assert list(table) == list(rows) and all(
+        row["seeds"]["100"]["updates"] for row in table.values()
+    )
+    with pytest.raises(InputError, match="give some of cd, "):
+        kl_table.main(kl_table.Settings(("abacus",), out_dir=tmp_path))
