@@ -28,7 +28,7 @@ SCRIPTS = {"ex_1b": ex_1b, "ex_2b": ex_2b, "ex_3a": ex_3a, "ex_3b": ex_3b}
 VARIANTS = {  # script: {name of its JSON: settings}
     "ex_1b": {"ex_1b": {"plain": False}, "ex_1b_plain": {"plain": True}},
     "ex_2b": {"ex_2b": {"plain": False}, "ex_2b_plain": {"plain": True}},
-    "ex_3a": {f"ex_3a_{name}": {"method": name} for name in ("cd", "replica", "mala", "nce")},
+    "ex_3a": {f"ex_3a_{name}": {"method": name} for name in ("cd", "replica")},
     "ex_3b": {"ex_3b": {}},
 }
 
