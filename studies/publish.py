@@ -24,8 +24,10 @@ USUAL = {  # checkpoint: the settings that it must have been trained with
     "ex_2b": ex_2b.Settings(),
     "ex_2b_plain": ex_2b.Settings(plain=True),
     **{f"ex_3a_{name}": ex_3a.Settings(method=name) for name in ("cd", "replica", "mala", "nce")},
-    "ex_3a_short_0.1": ex_3a.Settings(method="short-run"),
-    **{f"ex_3a_short_{eps}": ex_3a.Settings(method="short-run", eps=eps) for eps in (0.01, 0.001)},
+    **{
+        f"ex_3a_short_{eps}": ex_3a.Settings(method="short-run", eps=eps)
+        for eps in (0.1, 0.01, 0.001)
+    },
 }
 CHECKPOINTS = ("judge", *USUAL)
 NUMBERS = (
