@@ -6,7 +6,7 @@
 
 Writes benchmarks/results.json: an entry for each comparison, kept until it is measured again.
 Both sides run by turns, at least five times; a ratio is the median over the rounds with the least
-and the greatest.  Chains and energies need requirements-bench.txt.
+and the greatest.  Chains need requirements-bench.txt.
 """
 
 import importlib
@@ -25,7 +25,6 @@ NAMES = {  # module of the package: what it compares
     "likelihood": "NLL of test digits: 5000 samples of the encoder's q, a refined q",
     "chains": "1000 Langevin chains: torchebm, this project",
     "magnification": "a ray of a magnification map: direct sum over stars, this project",
-    "energies": "exact KL of 3(a) at equal seconds: torchebm, this project",
     "scaling": "growth with the size of the work",
     "processes": "start of the scripts, a busy machine, two processes",
 }
