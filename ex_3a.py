@@ -20,6 +20,9 @@ KL(data || model) is computed, not estimated.  For any points, how well f has le
 mean log p of held-out ones, since Z is summed on a grid.  If a kernel density estimate of the
 training points is better there, by .05 nats and three standard errors, or if exp(f) cannot be
 normalised, one line says so and the exit status is 2 (but for short-run, which makes no density).
+
+Expect (seeds 0-4): KL 0.0189 +- 0.0038 nats after about three minutes on one core, twice that on a
+busy one; with --method replica 0.0013 +- 0.0003 nats.
 """
 
 import math

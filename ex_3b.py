@@ -18,6 +18,11 @@ common/langevin.py.
 A model of your own points, --model, is compared with those that its training held out: mean
 distance to the nearest of them, and sliced W2.  x0 and eps are in the roll's scale: see Points in
 common/swiss_roll/data.py.
+
+Expect for cd, seeds 0-4, and eps = 0.1, 0.01, 0.001: mean distance from the spiral 0.59 +- 0.03,
+0.17 +- 0.00, 0.54 +- 0.13 (true points: 0.16); exact score 1.88, 0.17, 0.16; unevenness 0.46 +-
+0.03, 0.47 +- 0.02, 0.46 +- 0.01 (true points: 0.03); exact score 0.17, 0.46, 0.47.  Takes two
+minutes on one core.
 """
 
 from dataclasses import dataclass
@@ -68,7 +73,7 @@ def load_models(settings) -> tuple[dict, dict]:
                      for eps in settings.eps}  # fmt: skip
             if not all(path.exists() for path in paths.values()):
                 continue  # no short-run model was trained for another eps
-            loaded = {path: load(path) for path in {*paths.values()}}
+            loaded = {path: load(path) for path in dict.fromkeys(paths.values())}
             models[row] = {eps: loaded[path][0] for eps, path in paths.items()}
             contents |= {str(path): content for path, (_, content) in loaded.items()}
     if not contents:
@@ -160,6 +165,8 @@ def main(settings) -> dict:
         f"{settings.chains} samples after {settings.steps} steps; {content['about']}\n"
         f"true points: {words(floor, on_roll)}"
     )
+    if "short-run" in shown:
+        shown["short-run, no density"] = shown.pop("short-run")
     columns = [f"ε = {eps:g}" for eps in settings.eps]
     drawn = figures.samples(shown, truth[0], columns, title)
     numbers = {"table": table, "floor": floor, "about": content["about"]}

@@ -62,8 +62,8 @@ def test_the_shipped_short_run_models_fill_the_roll(eps):
 
 
 SHORT = {
-    "cd": {"updates": 1500, "batch": 128, "chain": 40},
-    "mala": {"updates": 800, "batch": 128, "chain": 20},
+    "cd": {"updates": 1200, "batch": 128, "chain": 80},
+    "mala": {"updates": 1200, "batch": 128, "chain": 20},
     "replica": {"updates": 1500, "batch": 128},
     "nce": {"updates": 3000, "batch": 512},
 }
