@@ -18,7 +18,7 @@ written out; the negatives of the other methods are in common/swiss_roll/negativ
 Without data/swiss_roll_2d.csv the points are scikit-learn's roll.  Its density is known, so that
 KL(data || model) is computed, not estimated.  For any points, how well f has learned shows in the
 mean log p of held-out ones, since Z is summed on a grid.  If a kernel density estimate of the
-training points is better there, by .05 nats and three standard errors, or if exp(f) cannot be
+training points is better there, by .02 nats and three standard errors, or if exp(f) cannot be
 normalised, one line says so and the exit status is 2 (but for short-run, which makes no density).
 
 Expect (seeds 0-4): KL 0.0189 +- 0.0038 nats after about three minutes on one core, twice that on a

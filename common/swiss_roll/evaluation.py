@@ -13,7 +13,7 @@ from common.training import InputError
 LOST = 100.0  # a chain beyond it, or not finite, counts as lost; in the model's scale
 KERNELS, TESTED = 5000, 2000  # points of the kernel density estimate, and held-out ones
 BANDWIDTHS = np.geomspace(0.03, 2.0, 12)  # in the model's scale
-WORSE = 0.05  # nats: so much worse than a kernel density estimate, a model has not learned
+WORSE = 0.02  # nats: so much worse than a kernel density estimate, a model has not learned
 
 
 class ExactKL:
