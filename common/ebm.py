@@ -68,6 +68,7 @@ class LogDensity(nn.Module):
         """Return the gradient of f, that of log p: (n, 2) -> (n, 2)."""
         return self._last_and_gradient((x - self.shift) / self.scale)[1] / self.scale
 
+    @torch.no_grad()
     def probe(self) -> torch.Tensor:
         """Return f at five fixed points, by which `training.load` knows the network."""
         line = torch.linspace(-10, 10, 5, device=self.scale.device)

@@ -12,6 +12,7 @@ import math
 import operator
 import os
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,8 @@ def write_whole(path, write) -> Path:
     Raises InputError when it cannot be written, for example because the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.stem[:60]}.{os.getpid()}.tmp{path.suffix}")
+    writer = f"{os.getpid()}.{threading.get_ident()}"
+    temporary = path.with_name(f"{path.stem[:60]}.{writer}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
