@@ -5,9 +5,6 @@ A figure that the report prints has the size at which it is printed, and letters
 
 DPI = 150
 FONT = 7.0  # points
-PRINT = 225  # dots per inch of such a figure
-GREYS = ("0.0", "0.3", "0.45", "0.6", "0.72")  # lines that are told apart in print, with STYLES
-STYLES = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)))
 
 
 def new_figure(width: float, height: float, dpi: int = DPI, layout="constrained", **more):
@@ -24,9 +21,3 @@ def print_size(figure, points: float = FONT):
     for text in figure.findobj(Text):
         text.set_fontsize(points)
     return figure
-
-
-def letter(axes) -> None:
-    """Put (a), (b), ... at the upper left of the axes, in their order."""
-    for axis, name in zip(axes, "abcdefghijklmnop", strict=False):
-        axis.set_title(f"({name})", loc="left")

@@ -17,7 +17,7 @@ from common.training import InputError
 
 FIRST, LAST = 1.5 * math.pi, 4.5 * math.pi  # of t
 NOISE = 0.2
-LEAST_NOISE, MOST_NOISE = 0.05, 2.0  # between which the quadrature is affordable
+LEAST_NOISE = 0.05  # below it the quadrature is not affordable
 
 
 def spiral(t: torch.Tensor) -> torch.Tensor:
